@@ -1,0 +1,150 @@
+"""Prepared data sets: opened by name, prepared when they are not yet, read at random."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int64, UInt8
+from tqdm import tqdm
+
+from cbda_jax.data import png
+from cbda_jax.data.index import read_index, write_index
+from cbda_jax.data.prepare import create_builder, prepare_builder
+from cbda_jax.errors import InputError
+
+
+class Record(TypedDict):
+    """One image with its label: id, RGB uint8 [H, W, 3], train ids uint8 [h, w]."""
+
+    image_id: str
+    image: UInt8[np.ndarray, "height width 3"]
+    label: UInt8[np.ndarray, "label_height label_width"]
+
+
+class Records:
+    """Random access to one split of a prepared data set; safe in threads, and can be pickled.
+
+    Attributes:
+        directory: The prepared data set's folder.
+        split: The split's name.
+        ids: Image ids, in the order of the records (sorted, for the folder data sets).
+        class_pixels: int64 [n, C], labelled pixels of every class; from an index, no image is read.
+
+    Args:
+        directory: As above.
+        split: As above.
+
+    Raises:
+        InputError: There is no such prepared data set, or no such split in it.
+    """
+
+    directory: str
+    split: str
+    ids: tuple[str, ...]
+    class_pixels: Int64[np.ndarray, "images classes"]
+
+    def __init__(self, directory: str | os.PathLike[str], split: str):
+        self.directory = os.fspath(directory)
+        self.split = split
+        self._open()
+        index = read_index(directory, split)
+        if index is None:
+            index = self._scan()
+        self.ids, self.class_pixels = index
+        if len(self.ids) != len(self._source):
+            raise InputError(
+                f"{self.directory}: the index of {split!r} names {len(self.ids)} images, but"
+                f" {len(self._source)} are stored. Remove the folder to have it prepared again."
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self.class_pixels.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Record:
+        example = self._read(index)
+        return {
+            "image_id": example["image_id"].decode(),
+            "image": png.decode(example["image"]),
+            "label": png.decode(example["label"]),
+        }
+
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Decodes one image alone: RGB uint8 [H, W, 3]."""
+        return png.decode(self._read(index)["image"])
+
+    def label(self, index: int) -> UInt8[np.ndarray, "height width"]:
+        """Decodes one label alone: train ids uint8 [h, w], 255 = ignore."""
+        return png.decode(self._read(index)["label"])
+
+    def __repr__(self) -> str:
+        return f"Records({self.directory!r}, {self.split!r}, {len(self)} images)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_source"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def _open(self) -> None:
+        if not Path(self.directory, "dataset_info.json").exists():
+            raise InputError(f"{self.directory}: no prepared data set there. Prepare it first.")
+        # From the folder, not by the builder's code: nothing else is needed to read.
+        builder = tfds.builder_from_directory(self.directory)
+        if self.split not in builder.info.splits:
+            raise InputError(
+                f"{self.directory}: no split {self.split!r}; expected one of"
+                f" {', '.join(sorted(builder.info.splits))}."
+            )
+        skip = tfds.decode.SkipDecoding()
+        decoders = {"image": skip, "label": skip}
+        self._source = builder.as_data_source(self.split, decoders=decoders)  # pyright: ignore
+
+    def _read(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        return self._source[index % len(self)]
+
+    def _scan(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Reads ids and class pixels out of every record, and keeps them for the next time."""
+        ids, class_pixels = [], []
+        for i in tqdm(range(len(self._source)), desc="index", unit="image", disable=None):
+            example = self._source[i]
+            ids.append(example["image_id"].decode())
+            class_pixels.append(example["class_pixels"])
+        with contextlib.suppress(OSError):  # The folder may be read-only.
+            write_index(self.directory, self.split, ids, np.stack(class_pixels))
+        return tuple(ids), np.stack(class_pixels)
+
+
+def open_records(
+    name: str, *, data_dir: str | os.PathLike[str], prepare: bool = True, **options: Any
+) -> Records:
+    """Opens a split of a data set by name, preparing the data set first where it is not yet.
+
+    Args:
+        name: "gtav", "synthia", "cityscapes/train", "synthetic_city/source_train" and the like; a
+            split that is left out is "train".
+        data_dir: Folder of all prepared data sets.
+        prepare: Whether to prepare it if needed; otherwise that is an error (several hosts with one
+            file system: one prepares, the others wait and then open).
+        **options: Fields of the builder's config, such as `root`, `size=(height, width)` and
+            `num_classes`; those that are None keep the builder's default.
+
+    Raises:
+        InputError: An unknown name, split or option; unreadable or inconsistent source files; no
+            room to write.
+    """
+    dataset, _, split = name.partition("/")
+    builder = create_builder(dataset, data_dir=data_dir, **options)
+    if prepare:
+        prepare_builder(builder)
+    return Records(builder.data_dir, split or "train")

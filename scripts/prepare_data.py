@@ -1,0 +1,99 @@
+"""Prepares a data set ahead of training, and shows what is in it.
+
+    python scripts/prepare_data.py gtav --root=DIR/gtav
+    python scripts/prepare_data.py cityscapes --root=DIR/cityscapes
+
+A training run with --config.data.root=DIR, the same size and number of classes finds it prepared.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cbda_jax.data import labels
+from cbda_jax.data.prepare import BUILDERS, create_builder, prepare_builder
+from cbda_jax.data.records import Records
+from cbda_jax.errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line, prepares and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", help=", ".join(sorted(BUILDERS)))
+    parser.add_argument("--root", type=Path, help="folder of the data set's files")
+    parser.add_argument(
+        "--data_dir",
+        type=Path,
+        default=Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")),
+        help="where to write, as --config.data.dir of training (%(default)s)",
+    )
+    parser.add_argument("--size", metavar="HEIGHTxWIDTH", help="of images; the data set's default")
+    parser.add_argument("--num_classes", type=int, help="19, 16 or 13; the data set's default")
+    parser.add_argument("--files", type=Path, help="list of the images to use, one name a line")
+    options = parser.parse_args(arguments)
+    try:
+        prepare(
+            options.dataset,
+            options.data_dir,
+            root=None if options.root is None else str(options.root),
+            size=_size(options.size),
+            num_classes=options.num_classes,
+            files=None if options.files is None else str(options.files),
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def prepare(dataset: str, data_dir: Path, **options: Any) -> None:
+    """Prepares a data set and prints counts, sizes and a table of its classes.
+
+    Raises:
+        InputError: As `cbda_jax.data.records.open_records`.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    builder = create_builder(dataset, data_dir=data_dir, **given)
+    prepare_builder(builder)
+    for split in sorted(builder.info.splits):
+        records = Records(builder.data_dir, split)
+        first = records[0]
+        height, width = first["image"].shape[:2]
+        label_height, label_width = first["label"].shape
+        print(
+            f"\n{dataset}/{split}: {len(records)} images of {width} x {height},"
+            f" labels of {label_width} x {label_height}, in {records.directory}"
+        )
+        print(class_table(records.class_pixels))
+
+
+def class_table(class_pixels: np.ndarray) -> str:
+    """A table of every class's share of the labelled pixels and of the images that hold it."""
+    space = labels.label_space(class_pixels.shape[1])
+    share = class_pixels.sum(0) / max(class_pixels.sum(), 1)
+    images = (class_pixels > 0).mean(0)
+    rows = [f"  {'class':<14}{'pixels':>10}{'images':>10}"]
+    rows += [
+        f"  {name:<14}{100 * pixels:>9.3f}%{100 * held:>9.1f}%"
+        for name, pixels, held in zip(space.classes, share, images, strict=True)
+    ]
+    return "\n".join(rows)
+
+
+def _size(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise InputError(f"--size={text}; expected HEIGHTxWIDTH such as 720x1280.") from error
+    return height, width
+
+
+if __name__ == "__main__":
+    main()

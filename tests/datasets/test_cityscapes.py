@@ -1,0 +1,105 @@
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cbda_jax.data.labels import CITYSCAPES_19, SYNTHIA_16
+from cbda_jax.data.records import open_records
+from cbda_jax.errors import InputError
+
+FRAMES = {
+    "train": ("zurich_000001_000019", "aachen_000002_000019", "aachen_000001_000019"),
+    "val": ("lindau_000000_000019",),
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    root = tmp_path / "cityscapes"
+    rng = np.random.default_rng(0)
+    written = {}
+    for split, frames in FRAMES.items():
+        for frame in frames:
+            city = frame.split("_")[0]
+            images = root / "leftImg8bit" / split / city
+            targets = root / "gtFine" / split / city
+            images.mkdir(parents=True, exist_ok=True)
+            targets.mkdir(parents=True, exist_ok=True)
+            image = rng.integers(0, 256, (32, 64, 3), np.uint8)
+            ids = rng.integers(0, 34, (32, 64), np.uint8)
+            Image.fromarray(image).save(images / f"{frame}_leftImg8bit.png")
+            Image.fromarray(ids).save(targets / f"{frame}_gtFine_labelIds.png")
+            # The companions that must not be taken for labels.
+            Image.fromarray(ids).save(targets / f"{frame}_gtFine_instanceIds.png")
+            (targets / f"{frame}_gtFine_polygons.json").write_text("{}")
+            written[frame] = image, ids
+    # The test split's labels are withheld: dummies, or nothing.
+    (root / "leftImg8bit" / "test" / "berlin").mkdir(parents=True)
+    return root, written
+
+
+def opened(root, tmp_path, split="train", **options):
+    name = f"cityscapes/{split}"
+    return open_records(name, data_dir=tmp_path / "data", root=root, size=(20, 40), **options)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_images_are_resized_and_labels_native(files, tmp_path, split):
+    root, written = files
+    records = opened(root, tmp_path, split)
+    assert records.ids == tuple(sorted(FRAMES[split]))
+    for i, frame in enumerate(records.ids):
+        image, ids = written[frame]
+        resized = Image.fromarray(image).resize((40, 20), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(records[i]["image"], np.asarray(resized))
+        label = CITYSCAPES_19.from_label_id[ids]
+        np.testing.assert_array_equal(records[i]["label"], label)
+        assert records.class_pixels[i].tolist() == [int((label == c).sum()) for c in range(19)]
+
+
+def test_sixteen_classes(files, tmp_path):
+    root, written = files
+    records = opened(root, tmp_path, "val", num_classes=16)
+    ids = written[FRAMES["val"][0]][1]
+    np.testing.assert_array_equal(records.label(0), SYNTHIA_16.from_label_id[ids])
+
+
+def test_archives(files, tmp_path):
+    root, _ = files
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for folder in ("leftImg8bit", "gtFine"):
+        with zipfile.ZipFile(packed / f"{folder}_trainvaltest.zip", "w") as archive:
+            archive.writestr("license.txt", "...")
+            for path in (root / folder).rglob("*"):
+                archive.write(path, path.relative_to(root))
+    for split in FRAMES:
+        ours, theirs = opened(packed, tmp_path, split), opened(root, tmp_path, split)
+        assert ours.ids == theirs.ids
+        for i in range(len(ours)):
+            np.testing.assert_array_equal(ours.image(i), theirs.image(i))
+            np.testing.assert_array_equal(ours.label(i), theirs.label(i))
+
+
+def test_errors(files, tmp_path):
+    root, _ = files
+    label = root / "gtFine" / "val" / "lindau" / "lindau_000000_000019_gtFine_labelIds.png"
+    Image.fromarray(np.full((32, 64), 255, np.uint8)).save(label)
+    with pytest.raises(InputError, match=r"labelIds\.png: unknown label ids 255; .* not train ids"):
+        opened(root, tmp_path)
+    label.unlink()
+    with pytest.raises(InputError, match=r"gtFine/val: no file ends in _gtFine_labelIds\.png"):
+        opened(root, tmp_path)
+    shutil.rmtree(root / "gtFine" / "val")
+    with pytest.raises(InputError, match=r"gtFine/val: not there, nor in .* expected leftImg8bit/"):
+        opened(root, tmp_path)
+    (tmp_path / "list.txt").write_text("aachen\n")
+    with pytest.raises(InputError, match="Cityscapes has its own splits"):
+        opened(root, tmp_path, files=tmp_path / "list.txt")
+
+
+def test_unknown_split(files, tmp_path):
+    with pytest.raises(InputError, match="no split 'test'; expected one of train, val"):
+        opened(files[0], tmp_path, "test")

@@ -1,0 +1,262 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cbda_jax.data import png
+from cbda_jax.data.labels import CITYSCAPES_19, LABEL_COLOURS
+from cbda_jax.data.prepare import create_builder, prepare_builder
+from cbda_jax.data.records import open_records
+from cbda_jax.errors import InputError
+
+SIZE = (20, 38)  # stored; the files are 52 x 96
+
+
+def write_label(path: Path, ids: np.ndarray, kind: str = "palette") -> None:
+    if kind == "colour":
+        Image.fromarray(LABEL_COLOURS[ids]).save(path)
+        return
+    image = Image.fromarray(ids)
+    if kind == "palette":
+        image.putpalette(LABEL_COLOURS.ravel().tolist())
+    image.save(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Five images and labels; returns the root and what was written."""
+    root = tmp_path / "gtav"
+    rng = np.random.default_rng(0)
+    written = {}
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for number in (3, 1, 10, 2, 21):
+        image = rng.integers(0, 256, (52, 96, 3), np.uint8)
+        ids = rng.integers(0, 35, (13, 24), np.uint8).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(image).save(root / "images" / f"{number:05d}.png")
+        write_label(root / "labels" / f"{number:05d}.png", ids)
+        written[f"{number:05d}"] = image, ids
+    return root, written
+
+
+def opened(root, tmp_path, **options):
+    return open_records(
+        "gtav", data_dir=tmp_path / "data", **{"root": root, "size": SIZE, **options}
+    )
+
+
+def test_records_are_resized_files_with_train_ids(files, tmp_path):
+    root, written = files
+    records = opened(root, tmp_path)
+    assert records.ids == ("00001", "00002", "00003", "00010", "00021")
+    assert len(records) == 5
+    for i, image_id in enumerate(records.ids):
+        image, ids = written[image_id]
+        record = records[i]
+        assert record["image_id"] == image_id
+        resized = Image.fromarray(image).resize(SIZE[::-1], Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(record["image"], np.asarray(resized))
+        nearest = Image.fromarray(ids).resize(SIZE[::-1], Image.Resampling.NEAREST)
+        expected = CITYSCAPES_19.from_label_id[np.asarray(nearest)]
+        assert record["label"].dtype == np.uint8
+        np.testing.assert_array_equal(record["label"], expected)
+        counts = [(expected == c).sum() for c in range(19)]
+        np.testing.assert_array_equal(records.class_pixels[i], counts)
+    assert records.class_pixels.dtype == np.int64
+    assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "colour"])
+def test_all_kinds_of_label_files_read_alike(tmp_path, kind):
+    # Without 18 and 34, whose colours are those of 17 and 26; 0 to 4 are all black.
+    ids = np.array([[7, 11, 26, 33, 23], [17, 19, 20, 0, 5]], np.uint8)
+    write_label(tmp_path / "label.png", ids, kind)
+    read = png.read_label_ids((tmp_path / "label.png").read_bytes(), "label.png")
+    np.testing.assert_array_equal(read, ids)
+
+
+def test_preparing_again_changes_nothing_and_another_size_is_another_folder(
+    files, tmp_path, capsys
+):
+    root, _ = files
+    first = opened(root, tmp_path)
+    assert "preparing gtav/h20_w38_c19_" in capsys.readouterr().out
+    state = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in Path(first.directory).iterdir()}
+    again = opened(root, tmp_path)
+    assert capsys.readouterr().out == ""
+    assert again.directory == first.directory
+    assert {
+        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in Path(first.directory).iterdir()
+    } == state
+    assert opened(root / ".." / "gtav", tmp_path).directory == first.directory
+    (tmp_path / "other").symlink_to(root)
+    for options in ({"size": (21, 38)}, {"num_classes": 16}, {"root": tmp_path / "other"}):
+        assert (
+            opened(**{"root": root, "tmp_path": tmp_path, **options}).directory != first.directory
+        )
+    assert opened(root, tmp_path, num_classes=16).num_classes == 16
+
+
+def test_a_list_selects_images(files, tmp_path):
+    root, _ = files
+    (tmp_path / "train.txt").write_text("images/00010.png\n00002\n\n")
+    records = opened(root, tmp_path, files=tmp_path / "train.txt")
+    assert records.ids == ("00002", "00010")
+    assert records.directory != opened(root, tmp_path).directory
+
+
+def test_published_pairs_of_different_size_are_left_out(files, tmp_path, capsys):
+    root, _ = files
+    Image.new("RGB", (96, 52)).save(root / "images" / "15188.png")
+    write_label(root / "labels" / "15188.png", np.zeros((40, 70), np.uint8))
+    Image.new("RGB", (96, 52)).save(root / "images" / "17705.png")
+    write_label(root / "labels" / "17705.png", np.zeros((52, 96), np.uint8))
+    records = opened(root, tmp_path)
+    assert records.ids == ("00001", "00002", "00003", "00010", "00021", "17705")
+    assert records[5]["image_id"] == "17705"
+    assert "left out 1 images" in capsys.readouterr().out
+
+
+def test_manual_dir_stands_for_the_root(files, tmp_path):
+    root, _ = files
+    builder = create_builder("gtav", data_dir=tmp_path / "data", size=SIZE)
+    with pytest.raises(InputError, match="no folder is given"):
+        prepare_builder(builder)
+    prepare_builder(builder, manual_dir=root)
+    assert builder.info.splits["train"].num_examples == 5
+
+
+def no_root(root):
+    (root / "images").rename(root.parent / "images")
+    (root / "labels").rename(root.parent / "labels")
+    root.rmdir()
+
+
+def no_labels(root):
+    (root / "labels").rename(root / "annotations")
+
+
+def no_png(root):
+    for path in (root / "images").iterdir():
+        path.rename(path.with_suffix(".jpg"))
+
+
+def no_label(root):
+    (root / "labels" / "00002.png").unlink()
+
+
+def no_image(root):
+    (root / "images" / "00002.png").unlink()
+
+
+def truncated_image(root):
+    path = root / "images" / "00010.png"
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def truncated_label(root):
+    path = root / "labels" / "00010.png"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def truncated_header(root):
+    path = root / "labels" / "00010.png"
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def empty_file(root):
+    (root / "labels" / "00010.png").write_bytes(b"")
+
+
+def not_a_png(root):
+    Image.new("RGB", (96, 52)).save(root / "images" / "00010.png", "JPEG")
+
+
+def other_size(root):
+    write_label(root / "labels" / "00010.png", np.zeros((52, 95), np.uint8))
+
+
+def unknown_ids(root):
+    ids = np.zeros((52, 96), np.uint8)
+    ids[0, :2] = 77, 255
+    write_label(root / "labels" / "00010.png", ids, "grey")
+
+
+def unknown_colours(root):
+    Image.new("RGB", (96, 52), (1, 2, 3)).save(root / "labels" / "00010.png")
+
+
+def sixteen_bits(root):
+    Image.fromarray(np.zeros((52, 96), np.uint16)).save(root / "labels" / "00010.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_root, r"gtav: not there; expected a folder with images/\*\.png and labels"),
+        (no_labels, r"gtav/labels: not there, nor in a \.zip or \.tar .* expected images/"),
+        (no_png, r"gtav/images: no file ends in \.png; expected images/"),
+        (no_label, r"images/00002\.png: image without label \(1 such images\); expected its label"),
+        (no_image, r"labels/00002\.png: label without image \(1 such labels\); expected its image"),
+        (truncated_image, r"images/00010\.png: a damaged PNG \(.*truncated"),
+        (truncated_label, r"labels/00010\.png: a damaged PNG \("),
+        (truncated_header, r"labels/00010\.png: not a PNG"),
+        (empty_file, r"labels/00010\.png: the file is empty; expected a PNG"),
+        (not_a_png, r"images/00010\.png: not a PNG \(it begins with b'\\xff\\xd8"),
+        (other_size, r"labels/00010\.png: 95 x 52 pixels, but its image .*00010\.png has 96 x 52"),
+        (unknown_ids, r"labels/00010\.png: unknown label ids 77, 255; expected ids of 0 to 34"),
+        (unknown_colours, r"labels/00010\.png: 1 colours that no class has, such as \(1, 2, 3\)"),
+        (sixteen_bits, r"labels/00010\.png: a PNG of 16 bits and colour type 0; expected 8-bit"),
+    ],
+)
+def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path, spoil, message):
+    root, _ = files
+    spoil(root)
+    with pytest.raises(InputError, match=message) as raised:
+        opened(root, tmp_path)
+    assert "\n" not in str(raised.value)
+    rest = [path for path in (tmp_path / "data" / "gtav").rglob("*") if path.is_file()]
+    assert {path.name for path in rest} <= {".1.0.0.lock", "metadata.json"}
+    with pytest.raises(InputError, match="no prepared data set"):
+        opened(root, tmp_path, prepare=False)
+
+
+def test_mended_files_prepare(files, tmp_path):
+    root, _ = files
+    whole = (root / "images" / "00010.png").read_bytes()
+    truncated_image(root)
+    with pytest.raises(InputError, match="damaged"):
+        opened(root, tmp_path)
+    (root / "images" / "00010.png").write_bytes(whole)
+    assert len(opened(root, tmp_path)) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "list.txt: cannot be read"),
+        ("\n", "list.txt: no image is listed"),
+        ("00001.png\n00009.png\n", "list.txt: 1 of 2 listed images are not there, such as 00009"),
+    ],
+)
+def test_bad_lists(files, tmp_path, content, message):
+    root, _ = files
+    if content is not None:
+        (tmp_path / "list.txt").write_text(content)
+    with pytest.raises(InputError, match=message):
+        opened(root, tmp_path, files=tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": (0, 38)}, r"size is \(0, 38\); expected \(height, width\)"),
+        ({"size": (720,)}, r"size is \(720,\); expected"),
+        ({"num_classes": 20}, "num_classes is 20"),
+    ],
+)
+def test_bad_options(files, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        opened(files[0], tmp_path, **options)
