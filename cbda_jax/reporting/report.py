@@ -1,0 +1,244 @@
+"""The report of a run: one HTML file that needs nothing beside it."""
+
+import importlib.resources
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from jaxtyping import UInt8
+
+from cbda_jax.annotation.query_log import QueryLog
+from cbda_jax.files import write_atomic
+from cbda_jax.reporting import gallery, plots
+from cbda_jax.reporting.progress import duration
+from cbda_jax.reporting.tables import count, lowest_class, percent
+from cbda_jax.reporting.writers import read_metrics
+
+_NUMBER_GAP = re.compile(r"(?<=\d) (?=\d|%|ms|s\b|min|h\b)")
+
+
+def write_report(
+    workdir: Path,
+    *,
+    class_names: Sequence[str],
+    palette: UInt8[np.ndarray, "classes 3"],
+    title: str,
+    config_text: str,
+    radius: int,
+    dataset_note: str = "",
+    budget: float | int | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes `report/index.html` from the files of a run, whole or not at all.
+
+    Reads `metrics.jsonl`, `queries/` and `gallery/`; what is not there is left out, so that the
+    report can be written at any time and for runs that ask for nothing.
+
+    Args:
+        workdir: the folder of the run.
+        class_names: C names, by train id.
+        palette: uint8 [C, 3], RGB.
+        title: the heading.
+        config_text: the configuration, as text.
+        radius: a question covers the (2 radius + 1)^2 square around its centre.
+        dataset_note: a sentence on the data, shown below the heading.
+        budget: the fraction of the target's pixels that was to be labelled, if any was.
+        versions: of what the run was made with, devices too, by name.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        InputError: a file of the run is corrupt, or the report cannot be written.
+    """
+    workdir = Path(workdir)
+    records = read_metrics(workdir)
+    evaluations = _last_of(records, "evaluation", lambda record: (record["split"], record["step"]))
+    rounds = _last_of(records, "round", lambda record: record["round"])
+    train = _last_of(records, "train", lambda record: record["step"])
+    pool = next((record for record in reversed(records) if record["kind"] == "pool"), None)
+    results = _results(evaluations)
+    log = QueryLog(workdir / "queries").rounds
+    pictures, left_out = gallery.entries(workdir / "gallery", log, palette, radius)
+    asked_colours = gallery.round_colours(len(log))
+    context = {
+        "title": title,
+        "dataset_note": dataset_note,
+        "cards": _cards(results[0], rounds, budget) if results else [],
+        "headline": _headline(results[0], train, rounds) if results else "",
+        "results": [_result_row(record) for record in results],
+        "rounds": [_round_row(record) for record in rounds],
+        "rounds_total": _rounds_total(rounds),
+        "charts": _charts(evaluations, results, rounds, train, pool, class_names, palette),
+        "gallery": pictures,
+        "gallery_note": gallery.note(len(log), left_out, radius),
+        "round_legend": [
+            (f"round {queries.round}", colour)
+            for queries, colour in zip(log, asked_colours, strict=True)
+        ],
+        "class_legend": [
+            (name, "#{:02x}{:02x}{:02x}".format(*colour))
+            for name, colour in zip(class_names, palette.tolist(), strict=True)
+        ],
+        "versions": list((versions or {}).items()),
+        "config_text": config_text.strip(),
+    }
+    template = importlib.resources.files("cbda_jax.reporting").joinpath("report.html.j2")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["unbroken"] = lambda text: _NUMBER_GAP.sub("\u00a0", text)
+    html = environment.from_string(template.read_text(encoding="utf-8")).render(context)
+    path = workdir / "report" / "index.html"
+    write_atomic(path, lambda file: file.write(html.encode()))
+    return path
+
+
+def _last_of(
+    records: Iterable[Mapping[str, Any]], kind: str, key: Callable[[Mapping[str, Any]], Hashable]
+) -> list[Mapping[str, Any]]:
+    """The records of a kind; of those with the same key the last, since a resume repeats some."""
+    found = {}
+    for record in records:
+        if record["kind"] == kind:
+            found.pop(key(record), None)
+            found[key(record)] = record
+    return list(found.values())
+
+
+def _results(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What each split came to, the most meaningful first: final, and of data never looked at."""
+    last = {record["split"]: record for record in evaluations}
+    return sorted(
+        last.values(), key=lambda record: (not record.get("final"), "test" not in record["split"])
+    )
+
+
+def _cards(
+    result: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], budget: float | int | None
+) -> list[dict[str, str]]:
+    subsets = [f"{percent(v)} % over {name}" for name, v in (result.get("subsets") or {}).items()]
+    cards = [
+        ("mIoU", result["miou"], ", ".join(subsets) or f"over {len(result['iou'])} classes"),
+        ("lowest class", result["min_iou"], lowest_class(result["iou"]) or ""),
+        ("mean of the five lowest", result["worst5_iou"], "IoU"),
+        ("pixel accuracy", result["pixel_accuracy"], "pixels without a class left out"),
+    ]
+    shown = [
+        {"name": name, "value": f"{percent(value)} %", "note": note} for name, value, note in cards
+    ]
+    if rounds:
+        pixels = sum(record["pixels"] for record in rounds)
+        of = "" if budget is None else f", budget {percent(budget, 2)} %"
+        shown.append(
+            {
+                "name": "labelled",
+                "value": f"{percent(rounds[-1]['fraction'], 2)} %",
+                "note": f"{count(pixels)} pixels{of}",
+            }
+        )
+    return shown
+
+
+def _headline(
+    result: Mapping[str, Any],
+    train: Sequence[Mapping[str, Any]],
+    rounds: Sequence[Mapping[str, Any]],
+) -> str:
+    parts = [f"{result['split']} at step {count(result['step'])}"]
+    if not result.get("final"):
+        parts[0] += ", the run is not finished"
+    speeds = [v for record in train if (v := record.get("steps_per_second"))]
+    waits = [v for record in train if (v := record.get("data_wait_ms")) is not None]
+    if speeds:
+        parts.append(f"{np.median(speeds):.3g} training steps a second (median)")
+    if waits:
+        parts.append(f"{np.median(waits):.2g} ms a step waiting for data")
+    seconds = [v for record in rounds if (v := record.get("seconds")) is not None]
+    if seconds:
+        parts.append(f"{duration(sum(seconds))} in {len(seconds)} rounds")
+    return "; ".join(parts) + "."
+
+
+def _result_row(record: Mapping[str, Any]) -> list[str]:
+    return [
+        record["split"],
+        count(record["step"]),
+        percent(record["miou"]),
+        percent(record["min_iou"]),
+        lowest_class(record["iou"]) or "",
+        percent(record["worst5_iou"]),
+        percent(record["pixel_accuracy"]),
+    ]
+
+
+def _round_row(record: Mapping[str, Any]) -> list[str]:
+    return [
+        str(record["round"]),
+        *(
+            count(record.get(name))
+            for name in ("step", "requested", "picked", "leftover", "images")
+        ),
+        count(record["pixels"]),
+        count(record["void_pixels"]),
+        percent(record["fraction"], 2),
+        "-" if record.get("seconds") is None else f"{record['seconds']:.1f}",
+    ]
+
+
+def _rounds_total(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rounds:
+        return []
+    summed = ("requested", "picked", "leftover", "pixels", "void_pixels", "seconds")
+    total = {name: sum(record.get(name) or 0 for record in rounds) for name in summed}
+    return _round_row(
+        {
+            **total,
+            "round": "all",
+            "step": None,
+            "fraction": rounds[-1]["fraction"],
+            "seconds": total["seconds"] or None,
+        }
+    )
+
+
+def _charts(
+    evaluations: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    rounds: Sequence[Mapping[str, Any]],
+    train: Sequence[Mapping[str, Any]],
+    pool: Mapping[str, Any] | None,
+    class_names: Sequence[str],
+    palette: UInt8[np.ndarray, "classes 3"],
+) -> list[dict[str, str]]:
+    shown = []
+
+    def add(figure: Any, caption: str) -> None:
+        shown.append({"caption": caption, "svg": plots.svg(figure, caption)})
+
+    # The split that was evaluated most often is the one that was watched during training.
+    splits = Counter(record["split"] for record in evaluations).most_common(1)
+    watched = [record for record in evaluations if splits and record["split"] == splits[0][0]]
+    if len({record.get("labelled_fraction") for record in watched}) > 1:
+        figure = plots.scores_over_budget(watched)
+        add(figure, f"IoU on {splits[0][0]} over the labelled pixels")
+    if len(watched) > 1:
+        add(plots.scores_over_steps(watched, rounds), f"IoU on {splits[0][0]} over training")
+    if results and results[0]["iou"]:
+        figure = plots.class_iou(results[0]["iou"], class_names, palette)
+        add(figure, f"IoU of every class on {results[0]['split']}")
+    if rounds:
+        labelled = Counter()
+        for record in rounds:
+            labelled.update(record.get("class_pixels") or {})
+        void = sum(record["void_pixels"] for record in rounds)
+        truth = None if pool is None else pool.get("class_pixels")
+        figure = plots.class_histogram(dict(labelled), void, truth, class_names)
+        add(figure, "Classes of the labelled pixels, all rounds together")
+    if len(train) > 1:
+        add(plots.losses(train, rounds), "Training losses")
+    return shown

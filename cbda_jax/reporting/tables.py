@@ -1,0 +1,130 @@
+"""Results as plain text, for the end of a run on a terminal. Nothing is wider than 100 columns."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def percent(fraction: float | int | None, digits: int = 1) -> str:
+    """A fraction in percent without the sign: 0.6324 -> "63.2"; a dash where there is none."""
+    return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
+
+
+def count(number: float | int | None) -> str:
+    """A whole number with spaces between thousands: 1234567 -> "1 234 567"."""
+    return "-" if number is None else f"{round(number):,}".replace(",", " ")
+
+
+def lowest_class(iou: Mapping[str, float | int | None]) -> str | None:
+    """The class of lowest IoU among those that are present; None where there is none."""
+    present = {n: v for n, v in iou.items() if v is not None and not math.isnan(v)}
+    return min(present, key=present.__getitem__) if present else None
+
+
+def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Lines of columns two spaces apart: the first `left` columns flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def result_table(
+    evaluation: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]] = (),
+    *,
+    budget: float | int | None = None,
+    title: str = "",
+) -> str:
+    """What a run came to.
+
+    Args:
+        evaluation: an "evaluation" record of `metrics.jsonl`: its IoUs are fractions, null where a
+            class does not occur.
+        rounds: the "round" records, in order; `pixels` counts `void_pixels` too.
+        budget: the fraction of the target's pixels that was to be labelled, if any was.
+        title: the first line, if given.
+
+    Returns:
+        Lines of at most 100 columns: the scores, the IoU of every class, and one line a round.
+    """
+    parts = [_scores(evaluation, title), _classes(evaluation["iou"])]
+    if rounds:
+        parts.append(_rounds(rounds))
+        parts.append(_spent(rounds, budget))
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _scores(evaluation: Mapping[str, Any], title: str) -> list[str]:
+    lowest = lowest_class(evaluation["iou"])
+    rows = [
+        ["mIoU", _with_sign(evaluation["miou"]), ""],
+        *(
+            [f"  over {name}", _with_sign(value), ""]
+            for name, value in (evaluation.get("subsets") or {}).items()
+        ),
+        ["lowest class", _with_sign(evaluation["min_iou"]), f"({lowest})" if lowest else ""],
+        ["mean of the five lowest", _with_sign(evaluation["worst5_iou"]), ""],
+        ["pixel accuracy", _with_sign(evaluation["pixel_accuracy"]), ""],
+    ]
+    names, values, notes = zip(*rows, strict=True)
+    lines = aligned(list(zip(names, values, strict=True)))
+    heading = f"{evaluation['split']} at step {evaluation['step']}"
+    return [
+        *([title] if title else []),
+        heading,
+        *(f"  {line}  {note}".rstrip() for line, note in zip(lines, notes, strict=True)),
+    ]
+
+
+def _with_sign(fraction: float | int | None) -> str:
+    text = percent(fraction)
+    return text if text == "-" else f"{text} %"
+
+
+def _classes(iou: Mapping[str, float | int | None], columns: int = 3) -> list[str]:
+    if not iou:
+        return []
+    cells = aligned([[name, percent(value)] for name, value in iou.items()])
+    columns = max(1, min(columns, 98 // (max(map(len, cells)) + 4)))
+    height = math.ceil(len(cells) / columns)
+    width = max(map(len, cells))
+    rows = [
+        "    ".join(cell.ljust(width) for cell in cells[row::height]).rstrip()
+        for row in range(height)
+    ]
+    return ["IoU of every class in %", *(f"  {row}" for row in rows)]
+
+
+def _rounds(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    head = ["round", "step", "asked", "picked", "left over", "images", "pixels", "void", "total %"]
+    rows = [
+        [
+            str(record["round"]),
+            count(record["step"]),
+            count(record["requested"]),
+            count(record["picked"]),
+            count(record.get("leftover")),
+            count(record.get("images")),
+            count(record["pixels"]),
+            count(record["void_pixels"]),
+            percent(record["fraction"], 2),
+        ]
+        for record in rounds
+    ]
+    return ["Labels asked for", *(f"  {line}" for line in aligned([head, *rows], left=0))]
+
+
+def _spent(rounds: Sequence[Mapping[str, Any]], budget: float | int | None) -> list[str]:
+    pixels = sum(record["pixels"] for record in rounds)
+    void = sum(record["void_pixels"] for record in rounds)
+    share = percent(void / pixels if pixels else 0.0)
+    of_budget = "" if budget is None else f", of a budget of {percent(budget, 2)} %"
+    return [
+        f"{count(pixels)} pixels labelled, {count(void)} of them void ({share} %)",
+        f"{percent(rounds[-1]['fraction'], 2)} % of the target's pixels{of_budget}",
+    ]

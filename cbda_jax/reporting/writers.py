@@ -1,0 +1,177 @@
+"""Metrics as JSON lines, for programs, and as TensorBoard events, for eyes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from cbda_jax.errors import InputError
+from cbda_jax.files import write_atomic
+
+
+class MetricWriter:
+    """Appends records to `metrics.jsonl` and mirrors their numbers to `tensorboard/`.
+
+    Every record is one line, flushed as it is written, so that a killed process loses at most the
+    line it was writing. Opening repairs the file for a resumed run: an incomplete last line goes,
+    and so do the records that the run is about to make again, so that a step is never there twice.
+
+    Args:
+        workdir: the folder of the run; made if need be.
+        resume_step: the step that the run goes on from. Records of later steps are dropped; -1
+            drops all of them.
+        enabled: False on every host but the first; nothing is then read or written.
+
+    Raises:
+        InputError: the file holds something that is not a record, or cannot be written.
+    """
+
+    def __init__(self, workdir: Path, *, resume_step: int, enabled: bool = True):
+        self._file: BinaryIO | None = None
+        self._events: SummaryWriter | None = None
+        self._path = _path(workdir)
+        if not enabled:
+            return
+        if self._path.exists():
+            content = self._path.read_bytes()
+            records = _parse(content, self._path)
+            kept = b"".join(_line(record) for record in records if record["step"] <= resume_step)
+            if kept != content:
+                write_atomic(self._path, lambda file: file.write(kept))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab")
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        # TensorBoard hides the events that an earlier process wrote from this step on.
+        self._events = SummaryWriter(
+            str(self._path.parent / "tensorboard"), purge_step=resume_step + 1
+        )
+
+    def write(self, kind: str, step: int, **values: Any) -> None:
+        """Writes one record.
+
+        Args:
+            kind: what was measured: "train", "evaluation", "round" or "pool".
+            step: the training step it belongs to.
+            **values: numbers, strings, booleans, None, NumPy arrays, and lists and mappings of
+                them. A number that is not finite becomes null in the JSON line, which has no NaN,
+                and stays what it is in TensorBoard.
+
+        Raises:
+            InputError: the line cannot be written.
+            TypeError: a value is of another type.
+        """
+        if self._file is None or self._events is None:
+            return
+        plain = {name: _plain(value, name) for name, value in values.items()}
+        try:
+            self._file.write(_line({"kind": kind, "step": int(step), **plain}))
+            self._file.flush()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        prefix = f"{kind}/{plain['split']}" if "split" in plain else kind
+        for tag, number in _numbers(prefix, plain):
+            self._events.add_scalar(tag, number, int(step))
+
+    def close(self) -> None:
+        """Flushes and closes both files. May be called twice."""
+        file, events = self._file, self._events
+        self._file = self._events = None
+        if events is not None:
+            events.close()
+        if file is not None:
+            file.close()
+
+    def __enter__(self) -> "MetricWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _cannot_write(self, error: OSError) -> InputError:
+        return InputError(
+            f"cannot write {self._path}: {error.strerror or error}; free some space or name "
+            "another folder, then start the same command again"
+        )
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The records of a run in the order in which they were written; none where there is no file.
+
+    An incomplete last line, which a killed process leaves, is passed over.
+
+    Raises:
+        InputError: a line before the last is not a record.
+    """
+    path = _path(workdir)
+    return _parse(path.read_bytes(), path) if path.exists() else []
+
+
+def _path(workdir: Path) -> Path:
+    return Path(workdir) / "metrics.jsonl"
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(_finite(record), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+
+
+def _parse(content: bytes, path: Path) -> list[dict[str, Any]]:
+    records = []
+    lines = content.split(b"\n")
+    # A whole file ends in a newline; whatever stands behind the last one was cut off.
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record["kind"], str) or not isinstance(record["step"], int):
+                raise TypeError("its kind or step has the wrong type")
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines) - 1:
+                break
+            raise InputError(
+                f"{path}: line {number} is not a record ({error}), expected JSON with at least "
+                '"kind" and "step"; delete the line'
+            ) from error
+        records.append(record)
+    return records
+
+
+def _plain(value: Any, name: str) -> Any:
+    """`value` as JSON knows it, except that numbers need not be finite."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    raise TypeError(f"metric {name} is a {type(value).__name__}, expected numbers or text")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in values.items():
+        tag = f"{prefix}/{name}"
+        if isinstance(value, Mapping):
+            yield from _numbers(tag, value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield tag, float(value)

@@ -1,0 +1,247 @@
+import base64
+import io
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cbda_jax.annotation.query_log import Queries, QueryLog
+from cbda_jax.errors import InputError
+from cbda_jax.reporting import MetricWriter, gallery, write_report
+
+NAMES = ("road", "car", "train")
+PALETTE = np.array([[128, 64, 128], [0, 0, 142], [0, 80, 100]], np.uint8)
+IDS = ("jena/a", "jena/b", "ulm/c")
+VOID_TAGS = {"meta", "img", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, links and text of a page; fails on tags that do not match."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.tags, self.links, self.words = [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self.open
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href", "srcset") and v]
+        if tag not in VOID_TAGS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID_TAGS:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+
+def evaluation(miou, fraction, *, split="val", final=False):
+    return {
+        "split": split,
+        "miou": miou,
+        "min_iou": miou / 2,
+        "worst5_iou": miou,
+        "pixel_accuracy": 0.9,
+        "iou": {"road": miou, "car": miou / 2, "train": None},
+        "subsets": {},
+        "labelled_fraction": fraction,
+        "final": final,
+    }
+
+
+def queries(number):
+    image = np.array([0, 2], np.int32)
+    return Queries(
+        round=number,
+        step=10 * number,
+        image_ids=IDS,
+        image=image,
+        row=np.array([3, 4], np.int32) * number,
+        col=np.array([5, 7], np.int32) * number,
+        score=np.array([0.5, 0.25], np.float32),
+        predicted=np.array([0, 1], np.uint8),
+        radius=1,
+        about={"method": "cbda"},
+    )
+
+
+def run(workdir, *, final=True):
+    """The files of a run of two rounds."""
+    rng = np.random.default_rng(0)
+    log = QueryLog(workdir / "queries")
+    (workdir / "gallery").mkdir(parents=True)
+    with MetricWriter(workdir, resume_step=-1) as writer:
+        writer.write("pool", 0, class_pixels={"road": 1000, "car": 100, "train": 3})
+        for number in (1, 2):
+            for step in range(10 * number - 9, 10 * number + 1):
+                writer.write("train", step, loss=1 / step, steps_per_second=3.0, data_wait_ms=0.5)
+            writer.write("evaluation", 10 * number, **evaluation(0.3 * number, 0.01 * (number - 1)))
+            log.append(queries(number))
+            writer.write(
+                "round",
+                10 * number,
+                round=number,
+                requested=3,
+                picked=2,
+                pixels=18,
+                void_pixels=1,
+                fraction=0.01 * number,
+                class_pixels={"road": 9, "car": 8, "train": 0},
+                predicted_regions={"road": 1, "car": 1},
+                images=2,
+                leftover=1,
+                seconds=0.25,
+            )
+            np.savez_compressed(
+                workdir / "gallery" / f"round_{number:02d}_jena_a.npz",
+                image=rng.integers(0, 255, (16, 32, 3), np.uint8),
+                score=rng.random((32, 64)).astype(np.float16),
+                prediction=rng.integers(0, 3, (32, 64), np.uint8),
+                label=rng.integers(0, 3, (32, 64), np.uint8),
+                image_id="jena/a",
+            )
+        if final:
+            writer.write("evaluation", 30, **evaluation(0.7, 0.02, final=True))
+            writer.write("evaluation", 30, **evaluation(0.65, 0.02, split="test", final=True))
+    return workdir
+
+
+def report(workdir, **more):
+    path = write_report(
+        workdir,
+        class_names=NAMES,
+        palette=PALETTE,
+        title="cbda on <city>",
+        config_text="training.steps = 30\nname: '<x>'",
+        radius=1,
+        **more,
+    )
+    assert path == workdir / "report" / "index.html"
+    return Page(path)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    workdir = run(tmp_path_factory.mktemp("full"))
+    versions = {"jax": "0.10.2", "device": "8 x cpu"}
+    return report(workdir, dataset_note="A small city.", budget=0.025, versions=versions), workdir
+
+
+def test_page_needs_nothing_beside_it(full):
+    page, _ = full
+    assert "script" not in page.tags
+    assert [link for link in page.links if not link.startswith(("data:image/", "#"))] == []
+
+
+def test_headline_is_of_the_final_test_split(full):
+    text = full[0].text
+    assert "mIoU 65.0 % over 3 classes lowest class 32.5 % car" in text.replace("\u00a0", " ")
+    assert "labelled 2.00 % 36 pixels, budget 2.50 %" in text.replace("\u00a0", " ")
+    assert "3 training steps a second" in text
+    assert "not finished" not in text
+
+
+def test_rounds_and_their_sum_are_in_the_table(full):
+    assert "1 10 3 2 1 2 18 1 1.00 0.2" in full[0].text
+    assert "2 20 3 2 1 2 18 1 2.00 0.2" in full[0].text
+    assert "all - 6 4 2 - 36 2 2.00 0.5" in full[0].text
+
+
+def test_text_is_escaped(full):
+    page, workdir = full
+    assert "cbda on <city>" in page.text
+    assert "name: '<x>'" in page.text
+    assert "0.10.2" in page.text
+    assert "A small city." in page.text
+    assert "city" not in page.tags
+    assert (workdir / "report" / "index.html").stat().st_size < 3_000_000
+
+
+def test_pictures_and_charts_are_there(full):
+    page, _ = full
+    assert page.tags.count("svg") == 5
+    links = [link for link in page.links if link.startswith("data:image/")]
+    # Image, score, prediction and ground truth of the second round; the score of the first.
+    assert len(links) == 5
+    for link in links:
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(link.partition(",")[2]))))
+        assert picture.shape[1] == 2 * picture.shape[0]
+        assert picture.std() > 10
+    assert "round 1 round 2" in page.text
+
+
+def test_report_of_a_run_that_asks_nothing(tmp_path):
+    with MetricWriter(tmp_path, resume_step=-1) as writer:
+        writer.write("evaluation", 30, **evaluation(0.5, 0.0, final=True))
+    page = report(tmp_path)
+    assert "mIoU 50.0" in page.text.replace("\u00a0", " ")
+    assert "What was asked" not in page.text
+    assert "Images of the target" not in page.text
+    assert page.tags.count("svg") == 1
+
+
+def test_report_of_an_empty_folder(tmp_path):
+    page = report(tmp_path / "nothing")
+    assert "Nothing has been evaluated yet." in page.text
+    assert "svg" not in page.tags
+
+
+def test_unfinished_run_says_so(tmp_path):
+    page = report(run(tmp_path, final=False))
+    assert "val at step 20, the run is not finished" in page.text.replace("\u00a0", " ")
+
+
+def test_repeated_records_count_once(tmp_path):
+    run(tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    repeated = [line for line in lines if '"kind": "round"' in line][:1]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines + repeated))
+    assert "36 pixels" in report(tmp_path).text.replace("\u00a0", " ")
+
+
+def test_unknown_ground_truth_is_not_shown(tmp_path):
+    run(tmp_path)
+    for path in (tmp_path / "gallery").iterdir():
+        with np.load(path) as arrays:
+            kept = dict(arrays)
+        kept["label"][:] = 255
+        np.savez_compressed(path, **kept)
+    assert "ground truth" not in report(tmp_path).text
+
+
+def test_gallery_that_is_too_large_is_cut(tmp_path, monkeypatch):
+    run(tmp_path)
+    for number in (1, 2):
+        source = tmp_path / "gallery" / f"round_{number:02d}_jena_a.npz"
+        with np.load(source) as arrays:
+            np.savez_compressed(
+                source.with_name(source.name.replace("jena_a", "ulm_c")),
+                **{**arrays, "image_id": "ulm/c"},
+            )
+    assert "ulm/c" in report(tmp_path).text
+    monkeypatch.setattr(gallery, "_BYTES", 10)
+    page = report(tmp_path)
+    assert "ulm/c" not in page.text
+    assert "in the folder gallery/: 1." in page.text
+
+
+def test_broken_picture_is_named_and_the_old_report_stays(tmp_path):
+    run(tmp_path)
+    report(tmp_path)
+    before = (tmp_path / "report" / "index.html").read_bytes()
+    broken = tmp_path / "gallery" / "round_02_jena_a.npz"
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"round_02_jena_a\.npz: not a picture of the gallery"):
+        report(tmp_path)
+    assert (tmp_path / "report" / "index.html").read_bytes() == before

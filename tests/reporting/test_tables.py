@@ -1,0 +1,80 @@
+import pytest
+
+from cbda_jax.reporting import result_table
+from cbda_jax.reporting.tables import aligned, count, lowest_class, percent
+
+IOU = {"road": 0.974, "traffic light": 0.51, "train": 0.2144, "bus": None}
+EVALUATION = {
+    "split": "target_val",
+    "step": 1500,
+    "miou": 0.5661,
+    "min_iou": 0.2144,
+    "worst5_iou": 0.33,
+    "pixel_accuracy": 0.921,
+    "iou": IOU,
+    "subsets": {"13 classes": 0.66},
+}
+ROUND = {
+    "round": 1,
+    "step": 500,
+    "requested": 1200,
+    "picked": 1198,
+    "pixels": 10700,
+    "void_pixels": 535,
+    "fraction": 0.01021,
+    "images": 25,
+    "leftover": 2,
+}
+
+
+def test_scores_are_in_percent_and_the_lowest_class_is_named():
+    text = result_table(EVALUATION, title="cbda, 5 %")
+    assert text.startswith("cbda, 5 %\ntarget_val at step 1500\n")
+    words = " ".join(text.split())
+    assert "mIoU 56.6 % over 13 classes 66.0 % lowest class 21.4 % (train)" in words
+    assert "mean of the five lowest 33.0 % pixel accuracy 92.1 %" in words
+    assert "Labels" not in text
+
+
+def test_every_class_is_there_and_an_absent_one_has_a_dash():
+    words = " ".join(result_table(EVALUATION).split())
+    assert "road 97.4" in words
+    assert "traffic light 51.0" in words
+    assert "bus -" in words
+
+
+def test_rounds_and_what_was_spent():
+    second = ROUND | {
+        "round": 2,
+        "step": 700,
+        "pixels": 10000,
+        "void_pixels": 500,
+        "fraction": 0.02,
+    }
+    text = result_table(EVALUATION, [ROUND, second], budget=0.05)
+    rows = [line.split() for line in text.splitlines()]
+    assert ["1", "500", "1", "200", "1", "198", "2", "25", "10", "700", "535", "1.02"] in rows
+    assert "\n20 700 pixels labelled, 1 035 of them void (5.0 %)\n" in text
+    assert "\n2.00 % of the target's pixels, of a budget of 5.00 %\n" in text
+
+
+@pytest.mark.parametrize("name", ["c", "a class with a very long name that fills half of a line"])
+def test_fits_a_terminal(name):
+    iou = {f"{name} {i}": i / 40 for i in range(40)}
+    wide = ROUND | {"requested": 10**8, "picked": 10**8, "pixels": 10**9, "void_pixels": 10**9}
+    text = result_table(EVALUATION | {"iou": iou}, [wide], budget=0.2)
+    assert max(map(len, text.splitlines())) <= 100
+    assert sum(text.count(f"{name} {i} ") for i in range(40)) == 40
+
+
+def test_run_without_classes_or_rounds():
+    text = result_table(EVALUATION | {"iou": {}, "min_iou": None, "subsets": {}})
+    assert "lowest class" in text
+    assert "- %" not in text
+
+
+def test_small_parts():
+    assert percent(None) == percent(float("nan")) == "-"
+    assert count(1234567) == "1 234 567"
+    assert lowest_class({"a": None}) is None
+    assert aligned([["a", "10"], ["bcd", "2"]]) == ["a    10", "bcd   2"]
