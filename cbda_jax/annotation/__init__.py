@@ -1,0 +1,14 @@
+"""What was asked, when, and who answers. Knows NumPy and files; knows no JAX."""
+
+from cbda_jax.annotation.oracle import Answers, GroundTruthOracle, Oracle, active_label
+from cbda_jax.annotation.query_log import Queries, QueryLog, queried_mask
+
+__all__ = [
+    "Answers",
+    "GroundTruthOracle",
+    "Oracle",
+    "Queries",
+    "QueryLog",
+    "active_label",
+    "queried_mask",
+]

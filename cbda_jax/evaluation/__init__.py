@@ -1,0 +1,12 @@
+"""Confusion matrix, IoU and prediction. Knows arrays and networks; knows no file and no config."""
+
+from cbda_jax.evaluation.metrics import SegmentationScores, confusion_matrix, scores
+from cbda_jax.evaluation.predict import make_evaluate_step, probabilities
+
+__all__ = [
+    "SegmentationScores",
+    "confusion_matrix",
+    "make_evaluate_step",
+    "probabilities",
+    "scores",
+]
