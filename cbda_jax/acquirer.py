@@ -1,0 +1,307 @@
+"""Acquisition as one program (forward pass, scores, picks), streamed over the target set.
+
+Nothing the size of an image comes back to the host: each image leaves its picks on the device, and
+the pool keeps those that may still be chosen.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import lax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from cbda_jax import acquisition, models, sharding
+from cbda_jax.data import pipeline
+from cbda_jax.training import TrainState
+
+# Keys of the random scores are kept apart from those of training steps.
+_STREAM = 2**31 - 1
+
+
+class Scoring(NamedTuple):
+    """How pixels are scored and picked.
+
+    Attributes:
+        native: (height, width) of labels and picks.
+        via: size of the network's input; logits pass through it on their way to `native`, as in
+            the reference.
+        unit, score, radius, clamp_impurity: of `acquisition.score_maps`.
+        seed: of random scores.
+    """
+
+    native: tuple[int, int]
+    via: tuple[int, int]
+    unit: str
+    score: str
+    radius: int
+    clamp_impurity: bool = False
+    seed: int = 0
+
+
+class Chosen(NamedTuple):
+    """The picks of a round over all hosts, image by image, each image's in the order picked.
+
+    Attributes:
+        image, row, col: int32 [n].
+        score: float32 [n], weighted where classes were.
+        predicted: uint8 [n].
+        offered, quota: of `acquisition.Report`.
+    """
+
+    image: np.ndarray
+    row: np.ndarray
+    col: np.ndarray
+    score: np.ndarray
+    predicted: np.ndarray
+    offered: np.ndarray
+    quota: np.ndarray
+
+
+class Acquirer:
+    """The compiled programs of a run's rounds.
+
+    Args:
+        graphdef: structure of the network.
+        mesh: over which a batch of images is spread.
+        scoring: see `Scoring`.
+        num_classes: of the network.
+        batch: images of a global batch, a multiple of the devices.
+        host: (index, count) of this process.
+        threads: decoding threads.
+    """
+
+    def __init__(
+        self,
+        graphdef: nnx.GraphDef,
+        mesh: Mesh,
+        scoring: Scoring,
+        *,
+        num_classes: int,
+        batch: int,
+        host: tuple[int, int] = (0, 1),
+        threads: int = 2,
+    ):
+        self._num_classes = num_classes
+        self._graphdef = graphdef
+        self._mesh = mesh
+        self._scoring = scoring
+        self._squares = acquisition.geometry(scoring.unit, scoring.radius)
+        self._batch = batch
+        self._host = host
+        self._threads = threads
+
+    def choose(
+        self,
+        state: TrainState,
+        image: Callable[[int], np.ndarray],
+        count: int,
+        *,
+        previous: Callable[[int], tuple[np.ndarray, np.ndarray]],
+        number: int,
+        picks_per_image: int,
+        allocation: str,
+        weights: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+        done: Callable[[int], None] = lambda images: None,
+    ) -> Chosen:
+        """Holds a round.
+
+        Args:
+            state: whose network scores.
+            image: RGB uint8 [h, w, 3] of a record, at the network's input size.
+            count: records in the pool.
+            previous: (row, col) of the picks of earlier rounds in a record.
+            number: of the round, from 1.
+            picks_per_image: the budget; of each image, or on average if the allocation is global.
+            allocation: "per_image" or "global".
+            weights: float32 [C], multiply the score by predicted class.
+            counts: int [C], pixels of every class labelled so far: spend the budget by a quota of
+                every predicted class.
+            done: told how many images have been handed to the devices, for a progress bar.
+
+        Raises:
+            InputError: a score map held NaN.
+        """
+        per_image = allocation == "per_image"
+        pool = acquisition.Pool(
+            count * picks_per_image,
+            counts=None if counts is None else counts // self._squares.pixels,
+            per_image=per_image,
+            mesh=self._mesh,
+            axis=sharding.DATA,
+        )
+        weight, round_ = sharding.replicate(self._mesh, (self._weight(weights), np.int32(number)))
+        most = acquisition.most_picks(self._scoring.native, self._squares)
+        # Images differ in how much they are asked; those that would be asked more are redone.
+        capacity = min(picks_per_image if per_image else 2 * picks_per_image, most)
+        indices: Sequence[int] = range(count)
+        start = 0
+        while len(indices):
+            step = self._step(capacity)
+            with self._placed(image, indices, previous) as batches:
+                for images, index, blocked in batches:
+                    picks, predicted = step(
+                        state.params,
+                        state.frozen,
+                        images,
+                        index,
+                        blocked,
+                        weight,
+                        round_,
+                        pool.threshold,
+                    )
+                    pool.add(index, picks, predicted, start=start)
+                    done(min(self._batch, len(indices)))
+            if per_image or capacity == most:
+                break
+            indices = pool.truncated().tolist()
+            start, capacity = capacity, min(4 * capacity, most)
+        selection, report = pool.finish(accept_truncated=capacity == most)
+        return _everyone(selection, report, self._host)
+
+    def maps(
+        self, state: TrainState, image: np.ndarray, index: int, *, number: int, weights=None
+    ) -> acquisition.AcquisitionMaps:
+        """Score map and prediction of one image, on the host: for pictures."""
+        arguments = sharding.replicate(
+            self._mesh, (image, np.int32(index), self._weight(weights), np.int32(number))
+        )
+        found = self._maps(state.params, state.frozen, *arguments)
+        return jax.tree.map(np.asarray, found)
+
+    def _weight(self, weights: np.ndarray | None) -> np.ndarray:
+        return np.ones(self._num_classes, np.float32) if weights is None else weights
+
+    # ---------------------------------------------------------------- programs
+
+    def _score(self, logits, index, weight, number) -> acquisition.AcquisitionMaps:
+        scoring = self._scoring
+        key = jax.random.fold_in(jax.random.key(scoring.seed), _STREAM)
+        key = jax.random.fold_in(jax.random.fold_in(key, number), index)
+        return acquisition.score_maps(
+            logits,
+            unit=scoring.unit,
+            score=scoring.score,
+            radius=scoring.radius,
+            size=scoring.native,
+            via=None if scoring.via == scoring.native else scoring.via,
+            class_weight=weight,
+            clamp_impurity=scoring.clamp_impurity,
+            key=key,
+        )
+
+    @functools.cached_property
+    def _maps(self) -> Callable[..., acquisition.AcquisitionMaps]:
+        def maps(params, frozen, image, index, weight, number):
+            model = nnx.merge(self._graphdef, params, frozen)
+            logits = model(models.normalize(image[None]))[0]
+            return self._score(logits, index, weight, number)
+
+        return jax.jit(maps)
+
+    @functools.cache  # noqa: B019 - an Acquirer lives as long as the run
+    def _step(self, capacity: int) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
+        """The round's program: a batch of images to the picks of each."""
+
+        def replica(params, frozen, images, index, blocked, weight, number, floor):
+            model = nnx.merge(self._graphdef, params, frozen)
+            logits = model(models.normalize(images))
+
+            def one(arguments):
+                logits, index, blocked = arguments
+                maps = self._score(logits, index, weight, number)
+                picks = acquisition.greedy_picks(
+                    maps.score,
+                    capacity,
+                    radius=self._squares.block_radius,
+                    capacity=capacity,
+                    # Padding has the index -1 and is blocked altogether.
+                    blocked=blocked | (index < 0),
+                    floor=floor,
+                )
+                return picks, maps.prediction[picks.row, picks.col]
+
+            return lax.map(one, (logits, index, blocked))
+
+        return sharding.per_replica(
+            replica,
+            self._mesh,
+            in_specs=(
+                *[sharding.REPLICATED] * 2,
+                *[sharding.BATCH] * 3,
+                *[sharding.REPLICATED] * 3,
+            ),
+            out_specs=sharding.BATCH,
+        )
+
+    @functools.cached_property
+    def _blocked(self) -> Callable[..., jax.Array]:
+        """Masks of where no pick may be centred, from the picks of earlier rounds.
+
+        Apart from `_step`, so that longer lists of picks compile this alone again.
+        """
+        radius, shape = self._squares.block_radius, self._scoring.native
+
+        def replica(row, col):
+            return lax.map(
+                lambda rc: acquisition.blocked_mask(rc[0], rc[1], shape, radius), (row, col)
+            )
+
+        return sharding.per_replica(
+            replica, self._mesh, in_specs=sharding.BATCH, out_specs=sharding.BATCH
+        )
+
+    def _placed(
+        self,
+        image: Callable[[int], np.ndarray],
+        indices: Sequence[int],
+        previous: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    ) -> pipeline.Prefetch:
+        longest = max(len(previous(index)[0]) for index in indices)
+        padded = 1 << max(longest - 1, 0).bit_length()
+
+        def load(index: int) -> dict[str, np.ndarray]:
+            centres = np.full((2, padded), -1, np.int32)
+            row, col = previous(index)
+            centres[0, : len(row)], centres[1, : len(col)] = row, col
+            return {"image": image(index), "row": centres[0], "col": centres[1]}
+
+        def place(batch: dict[str, np.ndarray]) -> tuple[jax.Array, jax.Array, jax.Array]:
+            placed = sharding.shard_batch(self._mesh, batch)
+            return placed["image"], placed["index"], self._blocked(placed["row"], placed["col"])
+
+        batches = pipeline.record_batches(
+            load, indices, batch=self._batch, host=self._host, threads=self._threads
+        )
+        return pipeline.Prefetch(batches, place)
+
+
+def _everyone(
+    selection: acquisition.Selection, report: acquisition.Report, host: tuple[int, int]
+) -> Chosen:
+    """The picks of all hosts, in one order that does not depend on who found them."""
+    columns = list(selection)
+    if host[1] > 1:
+        sizes = multihost_utils.process_allgather(np.array([len(columns[0])], np.int32)).ravel()
+        for i, column in enumerate(columns):
+            padded = np.zeros(sizes.max(), column.dtype)
+            padded[: len(column)] = column
+            parts = zip(multihost_utils.process_allgather(padded), sizes, strict=True)
+            columns[i] = np.concatenate([part[:size] for part, size in parts])
+    image, row, col, score, predicted = columns
+    # The sequential loop takes equal scores by column, then row.
+    order = np.lexsort((row, col, -score, image))
+    return Chosen(
+        image[order],
+        row[order],
+        col[order],
+        score[order],
+        predicted[order],
+        offered=report.offered,
+        quota=report.quota,
+    )

@@ -1,0 +1,67 @@
+"""What a budget in pixels means in picks."""
+
+import math
+from typing import NamedTuple
+
+
+class Geometry(NamedTuple):
+    """The squares of a pick.
+
+    Attributes:
+        label_radius: the (2 label_radius + 1)^2 square around a pick is labelled.
+        block_radius: no other pick is centred in the (2 block_radius + 1)^2 square around it.
+    """
+
+    label_radius: int
+    block_radius: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that a pick labels, away from the border."""
+        return (2 * self.label_radius + 1) ** 2
+
+
+def geometry(unit: str, radius: int) -> Geometry:
+    """Regions of radius k label themselves and block 2k; pixels label one pixel and block k."""
+    return Geometry(radius, 2 * radius) if unit == "region" else Geometry(0, radius)
+
+
+def picks_per_image(
+    budget: float, shape: tuple[int, int], rounds: int, squares: Geometry
+) -> int:
+    """Picks of one round in one image: ceil(H W budget / rounds / pixels of a pick), as RIPU has it.
+
+    Args:
+        budget: fraction of all pixels, over all rounds.
+        shape: (height, width) of the native label.
+        rounds: how many rounds share the budget equally.
+        squares: of a pick.
+    """
+    height, width = shape
+    return math.ceil(height * width * budget / rounds / squares.pixels)
+
+
+class Reach(NamedTuple):
+    """Which fraction of an image's pixels can be labelled at all.
+
+    Attributes:
+        always: whatever the scores, picks for this much are found, because picks stop only when
+            every pixel lies in the blocked square of one.
+        most: no arrangement of picks reaches more.
+    """
+
+    always: float
+    most: float
+
+
+def reach(shape: tuple[int, int], squares: Geometry) -> Reach:
+    """Bounds on the labelled fraction that come from the blocked squares alone."""
+    most = most_picks(shape, squares) * squares.pixels / math.prod(shape)
+    least = squares.pixels / (2 * squares.block_radius + 1) ** 2
+    return Reach(always=least, most=min(1.0, most))
+
+
+def most_picks(shape: tuple[int, int], squares: Geometry) -> int:
+    """No image has room for more picks: two of them are block_radius + 1 apart or more."""
+    side = squares.block_radius + 1
+    return math.ceil(shape[0] / side) * math.ceil(shape[1] / side)

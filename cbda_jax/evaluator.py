@@ -1,0 +1,96 @@
+"""Evaluation as one program, streamed over a labelled data set."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Int64
+
+from cbda_jax import evaluation, sharding
+from cbda_jax.data import pipeline
+from cbda_jax.data.labels import IGNORE
+from cbda_jax.training import TrainState
+
+
+class Evaluator:
+    """The compiled program of a run's evaluations.
+
+    Args:
+        graphdef: structure of the network.
+        mesh: over which a batch of images is spread.
+        num_classes: of the network.
+        flip: average with the mirror image.
+        batch: images of a global batch, a multiple of the devices.
+        host: (index, count) of this process.
+        threads: decoding threads.
+    """
+
+    def __init__(
+        self,
+        graphdef: nnx.GraphDef,
+        mesh: Mesh,
+        *,
+        num_classes: int,
+        flip: bool,
+        batch: int,
+        host: tuple[int, int] = (0, 1),
+        threads: int = 2,
+    ):
+        self._step = evaluation.make_evaluate_step(
+            graphdef, mesh, num_classes=num_classes, flip=flip
+        )
+        self._mesh = mesh
+        self._num_classes = num_classes
+        self._batch = batch
+        self._host = host
+        self._threads = threads
+
+    def confusion(
+        self,
+        state: TrainState,
+        records: pipeline.ImageRecords,
+        *,
+        keep: Callable[[int, np.ndarray], None] | None = None,
+        done: Callable[[int], None] = lambda images: None,
+    ) -> Int64[np.ndarray, "classes classes"]:
+        """Pixel counts [label, prediction] of a whole data set, at the size of its labels.
+
+        Args:
+            state: whose network predicts.
+            records: images at the network's input size, labels at native size.
+            keep: is given the index and the prediction, train ids uint8 [H, W], of each image that
+                this host has loaded.
+            done: told how many images have been handed to the devices, for a progress bar.
+        """
+        batches = pipeline.record_batches(
+            lambda index: {"image": records.image(index), "label": records.label(index)},
+            range(len(records)),
+            batch=self._batch,
+            host=self._host,
+            threads=self._threads,
+        )
+        counts, left = [], len(records)
+        with pipeline.Prefetch(batches, self._place) as ahead:
+            for index, arrays in ahead:
+                count, predicted = self._step(
+                    state.params, state.frozen, arrays["image"], arrays["label"]
+                )
+                counts.append(count)
+                if keep is not None:
+                    for i, prediction in zip(index, sharding.local(predicted), strict=True):
+                        if i >= 0:
+                            keep(int(i), prediction)
+                done(min(self._batch, left))
+                left -= self._batch
+        # One batch fits int32, a data set may not.
+        return sum(
+            (np.asarray(count, np.int64) for count in counts),
+            np.zeros((self._num_classes, self._num_classes), np.int64),
+        )
+
+    def _place(self, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, jax.Array]]:
+        index = arrays.pop("index")
+        arrays["label"][index < 0] = IGNORE
+        return index, sharding.shard_batch(self._mesh, arrays)

@@ -1,0 +1,93 @@
+"""`python -m cbda_jax.main --config=configs/synthetic.py`: one experiment, from start to report."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from cbda_jax import experiment
+from cbda_jax.errors import InputError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where everything goes; by default runs/NAME-METHOD-BUDGET-sSEED."
+)
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    ["train", "evaluate", "acquire"],
+    "train: the whole loop. evaluate: the latest checkpoint, predictions written as PNGs. "
+    "acquire: one round from the latest checkpoint, its queries written, no training.",
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed",
+    "auto",
+    ["auto", "on", "off"],
+    "Many hosts. auto: on under SLURM, Open MPI and on TPU pods, or if --coordinator is given.",
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes run this command.")
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
+
+
+def _starts_distributed() -> bool:
+    if _DISTRIBUTED.value != "auto":
+        return _DISTRIBUTED.value == "on"
+    tasks = os.environ.get("SLURM_NTASKS") or os.environ.get("OMPI_COMM_WORLD_SIZE") or "1"
+    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    return bool(_COORDINATOR.value) or int(tasks) > 1 or pod
+
+
+def main(_: list[str]) -> None:
+    """Starts JAX on all hosts and runs the experiment."""
+    logging.set_verbosity(logging.WARNING)
+    config = _CONFIG.value
+    try:
+        cache = config.compilation_cache
+    except OSError as error:  # a config that could not be loaded says so when it is first read
+        _stop(f"--config: {str(error).splitlines()[-1].strip()}; expected a file of configs/")
+    if cache:
+        cache = Path(cache).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if _starts_distributed():
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    try:
+        name = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
+        budget = f"{config.acquisition.budget:g}"
+        default = Path("runs") / f"{name}-{config.method}-{budget}-s{config.seed}"
+        experiment.run(config, Path(_WORKDIR.value or default), mode=_MODE.value)
+    except InputError as error:
+        _stop(str(error))
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    """Flags, with one line for what is mistyped in place of a library's traceback."""
+    try:
+        return flags.FLAGS(arguments)
+    except (AttributeError, KeyError, TypeError) as error:
+        # An unknown field: ml_collections says which one is near, on a second line.
+        cause = error
+        while isinstance(cause, BaseException):
+            cause = cause.args[0]
+        _stop(f"--config: no field {'; '.join(str(cause).splitlines())}")
+    except flags.Error as error:
+        # What a config file raises arrives as the text of a traceback.
+        line = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
+        _stop(line.partition("ValueError: ")[2] or line)
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    app.run(main, flags_parser=_parse)

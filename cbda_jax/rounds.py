@@ -1,0 +1,198 @@
+"""The rounds of a run: what is asked, what was answered, and the target labels that follow."""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Int64, UInt8
+
+from cbda_jax import acquisition, annotation, reporting
+from cbda_jax.acquirer import Acquirer
+from cbda_jax.data import labels, records
+from cbda_jax.methods import Method
+from cbda_jax.training import TrainState
+from cbda_jax.workdir import write_arrays
+
+
+class Rounds:
+    """Holds rounds, once each, and derives everything from their log.
+
+    Args:
+        workdir: of the run; the query log is its folder `queries`.
+        pool: the target images, with the labels that the oracle answers from.
+        space: the classes.
+        name: of the method, for the log.
+        method: what it acquires.
+        budget: fraction of all target pixels, over all rounds.
+        count: how many rounds share it.
+        gallery: how many images are drawn for the report.
+        first: whether this process writes what is written once.
+
+    Raises:
+        InputError: the query log cannot be read.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        pool: records.Records,
+        space: labels.LabelSpace,
+        *,
+        name: str,
+        method: Method,
+        budget: float | int,
+        count: int,
+        gallery: int,
+        first: bool,
+    ):
+        self.log = annotation.QueryLog(workdir / "queries")
+        self.native = pool.label(0).shape
+        self.squares = acquisition.geometry(method.unit, method.radius)
+        self._workdir = workdir
+        self._pool = pool
+        self._space = space
+        self._name = name
+        self._method = method
+        self._budget = budget
+        self._count = count
+        self._gallery = gallery
+        self._first = first
+        self._oracle = annotation.GroundTruthOracle(pool)
+        self._answers = annotation.Answers(self._oracle, self.native)
+
+    # -------------------------------------------------------- what was answered
+
+    def label(self, index: int, step: int) -> UInt8[np.ndarray, "height width"]:
+        """What is known of a target image's label at a step, at native size; 255 elsewhere."""
+        image_id = self._pool.ids[index]
+        if not self._method.acquires:
+            return self._oracle.label(image_id)
+        row, col = self.log.centres(image_id, until_step=step)
+        if not len(row):
+            return np.full(self.native, labels.IGNORE, np.uint8)
+        label = self._oracle.label(image_id)
+        return annotation.active_label(label, row, col, self.squares.label_radius)
+
+    def fraction(self, step: int) -> float:
+        """Which part of the target's pixels has been labelled at a step, void included."""
+        if not self._method.acquires:
+            return float(self._method.target)
+        held = [queries for queries in self.log.rounds if queries.step <= step]
+        return float(self._answers.counts(held).sum() / (len(self._pool) * math.prod(self.native)))
+
+    def _classes(self, number: int) -> Int64[np.ndarray, " classes"]:
+        """Pixels of every class among the answers to the rounds before `number`."""
+        return self._answers.counts(self.log.rounds[: number - 1])[: self._space.num_classes]
+
+    def _weights(self, number: int) -> np.ndarray | None:
+        if self._method.class_balance in ("none", "quota"):
+            return None
+        return acquisition.class_weights(self._classes(number), self._method.class_balance)
+
+    # ----------------------------------------------------------- what is asked
+
+    def hold(
+        self,
+        number: int,
+        step: int,
+        state: TrainState,
+        acquirer: Acquirer,
+        metrics: reporting.MetricWriter,
+    ) -> None:
+        """Asks for the pixels of a round, unless the query log has them already."""
+        seconds = None
+        if len(self.log.rounds) < number:
+            start = time.perf_counter()
+            queries = self._choose(number, step, state, acquirer)
+            self._draw(number, state, acquirer)
+            self.log.append(queries, write=self._first)
+            multihost_utils.sync_global_devices(f"round {number} is on the disk")
+            seconds = time.perf_counter() - start
+        if self._first and not any(
+            record["kind"] == "round" and record["round"] == number
+            for record in reporting.read_metrics(self._workdir)
+        ):
+            self._record(self.log.rounds[number - 1], seconds, metrics)
+
+    def _choose(
+        self, number: int, step: int, state: TrainState, acquirer: Acquirer
+    ) -> annotation.Queries:
+        """Scores all target images and takes the picks that the round can pay for."""
+        ids = self._pool.ids
+        share = acquisition.picks_per_image(self._budget, self.native, self._count, self.squares)
+        with reporting.progress(
+            len(ids), f"acquire round {number}", unit="image", enabled=self._first
+        ) as progress:
+            chosen = acquirer.choose(
+                state,
+                self._pool.image,
+                len(ids),
+                previous=lambda index: self.log.centres(ids[index]),
+                number=number,
+                picks_per_image=share,
+                allocation=self._method.allocation,
+                weights=self._weights(number),
+                counts=self._classes(number) if self._method.class_balance == "quota" else None,
+                done=progress.update,
+            )
+        # Records may be in any order; the log's ids are sorted.
+        in_order = tuple(sorted(ids))
+        place = np.searchsorted(in_order, ids).astype(np.int32)
+        return annotation.Queries(
+            round=number,
+            step=step,
+            image_ids=in_order,
+            image=place[chosen.image],
+            row=chosen.row,
+            col=chosen.col,
+            score=chosen.score,
+            predicted=chosen.predicted,
+            radius=self.squares.label_radius,
+            about={
+                "method": self._name,
+                "unit": self._method.unit,
+                "requested": share * len(ids),
+                "budget": self._budget,
+            },
+        )
+
+    def _record(
+        self, queries: annotation.Queries, seconds: float | None, metrics: reporting.MetricWriter
+    ) -> None:
+        names = self._space.classes
+        answers = self._answers.counts([queries])
+        predicted = np.bincount(queries.predicted, minlength=len(names))
+        metrics.write(
+            "round",
+            queries.step,
+            round=queries.round,
+            requested=queries.about["requested"],
+            picked=len(queries),
+            pixels=int(answers.sum()),
+            void_pixels=int(answers[labels.IGNORE]),
+            fraction=self.fraction(queries.step),
+            class_pixels=dict(zip(names, answers.tolist(), strict=False)),
+            predicted_regions=dict(zip(names, predicted.tolist(), strict=True)),
+            images=len(queries.by_image),
+            leftover=queries.about["requested"] - len(queries),
+            seconds=seconds,
+        )
+
+    def _draw(self, number: int, state: TrainState, acquirer: Acquirer) -> None:
+        """Keeps the score maps of a few images for the report."""
+        weights = self._weights(number)
+        for index in range(min(self._gallery, len(self._pool))):
+            image, image_id = self._pool.image(index), self._pool.ids[index]
+            maps = acquirer.maps(state, image, index, number=number, weights=weights)
+            if self._first:
+                name = f"round_{number:02d}_{image_id.replace('/', '_')}.npz"
+                write_arrays(
+                    self._workdir / "gallery" / name,
+                    image_id=np.array(image_id),
+                    image=image,
+                    score=np.asarray(maps.score, np.float16),
+                    prediction=np.asarray(maps.prediction),
+                    label=self._oracle.label(image_id),
+                )

@@ -1,0 +1,83 @@
+"""The files of a run that say what it is and what came of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from cbda_jax.errors import InputError
+from cbda_jax.files import write_atomic
+
+# Sections that change what is shown or kept, or where data lies, never a result.
+_FREE = ("report.", "checkpoint.", "compilation_cache", "data.threads", "data.dir", "data.root")
+
+
+def claim(workdir: Path, config: Any, *, write: bool) -> None:
+    """Records the config of a new run, or checks that a run found here has the same.
+
+    Args:
+        workdir: folder of the run; made if needed.
+        config: of this start.
+        write: False on all hosts but the first, which then only check.
+
+    Raises:
+        InputError: the folder belongs to a run of another config, holds something else, or cannot
+            be written to.
+    """
+    path = workdir / "config.json"
+    now = _flat(config)
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(
+                f"{path}: not valid JSON ({error}); restore it, or use another --workdir"
+            ) from error
+        names = [n for n in {**before, **now} if not n.startswith(_FREE)]
+        changed = [
+            f"{n}: {before.get(n, 'absent')!r} there, {now.get(n, 'absent')!r} now"
+            for n in names
+            if before.get(n, "absent") != now.get(n, "absent")
+        ]
+        if changed:
+            raise InputError(
+                f"{workdir} holds a run of another config ({'; '.join(changed)}); use another "
+                "--workdir, or the config it was started with"
+            )
+        return
+    if workdir.is_dir() and any(workdir.iterdir()):
+        raise InputError(
+            f"{workdir} is not empty and holds no run (no config.json); use another --workdir"
+        )
+    if write:
+        write_json(path, now)
+
+
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """What a finished run came to, None if it has not finished."""
+    path = workdir / "result.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON, whole or not at all."""
+    text = json.dumps(value, indent=2, sort_keys=True) + "\n"
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes a compressed .npz, whole or not at all."""
+    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+
+
+def _flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Field names with dots, and values as JSON gives them back."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            flat |= {f"{name}.{inner}": found for inner, found in _flat(value).items()}
+        else:
+            flat[name] = list(value) if isinstance(value, tuple) else value
+    return flat

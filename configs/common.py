@@ -1,0 +1,134 @@
+"""What all experiments share: every field of a config, with its meaning and its default."""
+
+import difflib
+import os
+
+import ml_collections
+from ml_collections import config_dict
+
+# Short names for `--config=FILE:name=value,name=value`.
+ARGUMENTS = {
+    "method": "method",
+    "network": "network",
+    "seed": "seed",
+    "budget": "acquisition.budget",
+    "steps": "training.steps",
+    "class_balance": "acquisition.class_balance",
+    "allocation": "acquisition.allocation",
+    "pretrained": "pretrained",
+    "dtype": "dtype",
+}
+
+
+def base() -> ml_collections.ConfigDict:
+    """Every field. Sizes are (height, width) in pixels."""
+    config = ml_collections.ConfigDict()
+    # One of cbda_jax.methods.METHODS; fields of `acquisition` left unset follow it.
+    config.method = "cbda"
+    config.seed = 0
+    config.num_classes = 19  # 19 (Cityscapes) or 16 (shared with SYNTHIA)
+    config.network = "small_unet"  # cbda_jax.models.create_model
+    # ImageNet ResNet-101 (torchvision) or a full RIPU checkpoint, .safetensors or .pth; "": random.
+    config.pretrained = ""
+    config.dtype = "float32"  # of the network's arithmetic; "bfloat16" keeps parameters float32
+
+    data = config.data = ml_collections.ConfigDict()
+    # Prepared data sets (ArrayRecord) are kept here.
+    data.dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    # Holds the folders gtav/, synthia/ and cityscapes/ as downloaded; unused once prepared.
+    data.root = ""
+    data.source = "synthetic_city/source_train"
+    data.target = "synthetic_city/target_train"
+    data.val = "synthetic_city/target_val"  # evaluated on while training
+    data.test = "synthetic_city/target_test"  # evaluated on at the end
+    # How many scenes each split of synthetic_city has; other seeds draw other scenes.
+    data.synthetic_city = ml_collections.ConfigDict()
+    data.synthetic_city.source_train = 300
+    data.synthetic_city.target_train = 200
+    data.synthetic_city.target_val = 60
+    data.synthetic_city.target_test = 100
+    data.synthetic_city.seed = 0
+    data.source_size = (96, 192)
+    data.target_size = (96, 192)
+    data.source_batch = 4  # of all devices together
+    data.target_batch = 4
+    data.flip = False  # mirror half of the training images
+    data.class_uniform = True  # draw source images class-uniformly, as RIPU does
+    data.threads = 2  # decoding images
+
+    training = config.training = ml_collections.ConfigDict()
+    training.steps = 1000
+    training.optimizer = "sgd"  # or "adamw"
+    training.learning_rate = 2.5e-4  # of the backbone
+    training.head_multiplier = 10.0  # learning rate of the head over the backbone's
+    training.momentum = 0.9
+    training.weight_decay = 5e-4
+    training.schedule_steps = 1000  # the poly schedule reaches 0 here
+    training.schedule_power = 0.9
+    training.warmup = 0  # steps of linear rise
+    training.source_weight = 1.0  # cross entropy on source labels
+    training.target_weight = 1.0  # cross entropy on target labels
+    training.consistency_weight = 0.1
+    training.consistency = "l1"  # or "kl"
+    training.negative_weight = 1.0
+    training.negative_threshold = 0.05
+
+    acquisition = config.acquisition = ml_collections.ConfigDict()
+    acquisition.budget = 0.05  # fraction of all target pixels, over all rounds
+    acquisition.rounds = (400, 480, 560, 640, 720)  # held before these steps
+    acquisition.score = config_dict.placeholder(str)  # ripu, entropy, impurity, random
+    acquisition.unit = config_dict.placeholder(str)  # region, pixel
+    acquisition.radius = config_dict.placeholder(int)
+    # none, quota, or a scheme of acquisition.class_weights: exp, inverse_power, ...
+    acquisition.class_balance = config_dict.placeholder(str)
+    acquisition.allocation = config_dict.placeholder(str)  # per_image, global
+    # The reference's impurity is slightly negative in windows of one class; True: 0 there.
+    acquisition.clamp_impurity = False
+    acquisition.batch_per_device = 1
+
+    evaluation = config.evaluation = ml_collections.ConfigDict()
+    evaluation.every = 250  # steps; 0: at the end only
+    evaluation.flip = True  # average with the mirror image
+    evaluation.batch_per_device = 1
+
+    checkpoint = config.checkpoint = ml_collections.ConfigDict()
+    checkpoint.every = 250  # steps; also before every round and at the end
+    checkpoint.keep = 2
+
+    report = config.report = ml_collections.ConfigDict()
+    report.log_every = 10  # steps between records of the losses
+    report.gallery = 3  # target images drawn with their score maps
+
+    # Compiled programs are kept here between runs; "": not at all.
+    config.compilation_cache = "~/.cache/cbda_jax/xla"
+    return config
+
+
+def apply_argument(config: ml_collections.ConfigDict, argument: str | None) -> None:
+    """Applies `name=value,name=value` of `--config=FILE:...`; names are those of `ARGUMENTS`.
+
+    Raises:
+        ValueError: unknown name, or a value of the wrong type.
+    """
+    for part in (argument or "").split(","):
+        if not part:
+            continue
+        name, equals, value = part.partition("=")
+        if not equals or name not in ARGUMENTS:
+            close = difflib.get_close_matches(name, ARGUMENTS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"config argument {part!r} found, expected name=value with name one of "
+                f"{', '.join(ARGUMENTS)}{hint} (other fields: --config.FIELD=VALUE)"
+            )
+        kind = config.get_type(ARGUMENTS[name]) if "." not in ARGUMENTS[name] else None
+        if kind is None:
+            section, field = ARGUMENTS[name].split(".")
+            kind = config[section].get_type(field)
+        try:
+            converted = kind(value)
+        except ValueError as error:
+            raise ValueError(
+                f"config argument {part!r} found, expected a value of type {kind.__name__}"
+            ) from error
+        config.update_from_flattened_dict({ARGUMENTS[name]: converted})

@@ -1,0 +1,138 @@
+"""What a user can get wrong in a config or a workdir: one line that says what, where and how."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cbda_jax import assembly, experiment, workdir
+from cbda_jax.errors import InputError
+from cbda_jax.methods import Method, get_method
+from configs import gta2city, synthetic
+
+ROOT = Path(__file__).parent.parent
+
+
+def _config(argument=None, **changes):
+    config = synthetic.get_config(argument)
+    config.update_from_flattened_dict({name.replace("__", "."): v for name, v in changes.items()})
+    return config
+
+
+def _message(error):
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_unknown_method_is_suggested():
+    with pytest.raises(InputError) as error:
+        assembly.resolve_method(_config("method=cdba"))
+    assert "'cdba' found, expected one of source_only" in _message(error)
+    assert "did you mean 'cbda'?" in _message(error)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("class_balance", "exps", "did you mean 'exp'?"),
+        ("score", "entrpy", "did you mean 'entropy'?"),
+        ("unit", "regions", "expected one of region, pixel; did you mean 'region'?"),
+        ("allocation", "local", "expected one of per_image, global"),
+    ],
+)
+def test_unknown_choices_are_suggested(field, value, expected):
+    with pytest.raises(InputError) as error:
+        assembly.resolve_method(_config(**{f"acquisition__{field}": value}))
+    assert f"acquisition.{field}: '{value}' found" in _message(error)
+    assert expected in _message(error)
+
+
+def test_a_field_set_by_hand_overrides_the_method():
+    method = assembly.resolve_method(_config("method=ripu", acquisition__allocation="global"))
+    assert method == Method(allocation="global")
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, 1.01])
+def test_region_budget_out_of_range(budget):
+    with pytest.raises(InputError) as error:
+        assembly.check_budget(budget, get_method("ripu"), (96, 192))
+    assert f"acquisition.budget: {budget:g} found, expected above 0 and at most 1," in _message(
+        error
+    )
+
+
+def test_pixel_budget_above_what_the_blocking_radius_reaches():
+    with pytest.raises(InputError) as error:
+        assembly.check_budget(0.05, get_method("ripu_pixel"), (1024, 2048))
+    # 32 x 63 pixels, 33 apart.
+    assert "at most 0.0009613, all that picks of unit pixel and radius 32 reach" in _message(error)
+
+
+def test_a_budget_that_may_not_be_spent_is_noted(capsys):
+    assembly.check_budget(0.5, get_method("ripu"), (96, 192))
+    assert "note: acquisition.budget of 0.5 is above 0.36" in capsys.readouterr().err
+    assembly.check_budget(0.36, get_method("ripu"), (96, 192))
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rounds", [(), (5, 5), (9, 3), (0, 5), (5, 1000)])
+def test_rounds_outside_the_training(rounds):
+    with pytest.raises(InputError, match="increasing steps from 1 to 999"):
+        assembly.round_steps(_config(acquisition__rounds=rounds), get_method("ripu"))
+
+
+def test_missing_data_names_the_folder(tmp_path):
+    config = gta2city.get_config()
+    config.data.dir, config.data.root = str(tmp_path / "prepared"), str(tmp_path / "nowhere")
+    with pytest.raises(InputError) as error:
+        assembly.open_records(config, "cityscapes/train", (640, 1280))
+    assert str(tmp_path / "nowhere" / "cityscapes") in _message(error)
+    assert not any((tmp_path / "prepared").glob("cityscapes/*/*/*.array_record*"))
+
+
+def test_missing_weights_name_the_file(tmp_path):
+    config = _config(network="deeplabv2_resnet101", pretrained=str(tmp_path / "none.safetensors"))
+    with pytest.raises(InputError) as error:
+        assembly.check_pretrained(config.pretrained)
+    assert str(tmp_path / "none.safetensors") in _message(error)
+
+
+def test_a_folder_of_something_else_is_not_taken(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"not empty and holds no run \(no config.json\)"):
+        experiment.run(_config(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_workdir_without_room_or_permission(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError) as error:
+        workdir.claim(tmp_path / "file" / "run", _config(), write=True)
+    assert f"cannot write {tmp_path / 'file' / 'run' / 'config.json'}" in _message(error)
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--config=configs/synthetic.py:metod=ripu", "did you mean 'method'?"),
+        ("--config=configs/synthetic.py:budget=much", "expected a value of type float"),
+        ("--config=configs/none.py", "No such file or directory: 'configs/none.py'"),
+        ("--config.trainin.steps=3", 'Did you mean "training"'),
+        ("--config.training.stps=3", 'Did you mean "steps"'),
+    ],
+)
+def test_mistyped_flags_are_suggested(flag, expected):
+    flags = [flag] if flag.startswith("--config=") else ["--config=configs/synthetic.py", flag]
+    done = subprocess.run(
+        [sys.executable, "-m", "cbda_jax.main", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert expected in line

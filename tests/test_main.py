@@ -1,0 +1,182 @@
+"""The main job as a user starts it: in a process of its own, on small scenes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STEPS, ROUNDS = 12, (4, 8)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+def _command(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda"):
+    return [
+        sys.executable,
+        *("-m", "cbda_jax.main", f"--config={config}", f"--workdir={workdir}"),
+        f"--config.data.dir={data_dir}",
+        *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
+        *("--config.data.synthetic_city.source_train=6", "--config.data.synthetic_city.seed=1"),
+        *(f"--config.data.synthetic_city.target_{s}=5" for s in ("train", "val", "test")),
+        *("--config.data.source_batch=2", "--config.data.target_batch=2"),
+        f"--config.training.steps={STEPS}",
+        f"--config.acquisition.rounds={ROUNDS}",
+        *("--config.evaluation.every=6", "--config.checkpoint.every=3"),
+        *("--config.report.log_every=1", "--config.report.gallery=1"),
+        *("--config.acquisition.batch_per_device=2", "--config.evaluation.batch_per_device=2"),
+        "--config.compilation_cache=",
+        *flags,
+    ]
+
+
+def _environment(devices=1):
+    return {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
+
+
+def _run(workdir, data_dir, *flags, devices=1, **options):
+    return subprocess.run(
+        _command(workdir, data_dir, *flags, **options),
+        cwd=ROOT,
+        env=_environment(devices),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def _queries(workdir):
+    return [path.read_bytes() for path in sorted((workdir / "queries").glob("round_*.npz"))]
+
+
+def _result(workdir):
+    return json.loads((workdir / "result.json").read_text())
+
+
+def _losses(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return {r["step"]: r["loss"] for r in records if r["kind"] == "train"}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, data_dir):
+    workdir = tmp_path_factory.mktemp("unbroken") / "run"
+    done = _run(workdir, data_dir)
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+@pytest.mark.slow
+def test_a_run_leaves_everything_it_promises(unbroken):
+    workdir, done = unbroken
+    assert len(_queries(workdir)) == len(ROUNDS)
+    result = _result(workdir)
+    assert 0 < result["evaluation"]["miou"] < 1
+    assert "mIoU" in result["table"]
+    assert result["table"] in done.stderr
+    assert "<img" in (workdir / "report" / "index.html").read_text()
+    assert list((workdir / "tensorboard").iterdir())
+    rounds = result["rounds"]
+    assert [r["step"] for r in rounds] == list(ROUNDS)
+    for number, record in enumerate(rounds, 1):
+        with np.load(workdir / "queries" / f"round_{number:02d}.npz") as log:
+            assert record["picked"] == len(log["row"])
+        assert sum(record["class_pixels"].values()) + record["void_pixels"] == record["pixels"]
+    # 5 % in 9-pixel squares: ceil(2048 x 0.05 / 2 / 9) a round and image.
+    assert [r["requested"] for r in rounds] == [6 * 5, 6 * 5]
+    assert rounds[-1]["fraction"] == sum(r["pixels"] for r in rounds) / (5 * 32 * 64)
+
+
+@pytest.mark.slow
+def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, data_dir):
+    workdir, _ = unbroken
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
+    again = _run(workdir, data_dir)
+    assert again.returncode == 0
+    assert "finished; nothing to do" in again.stderr
+    other = _run(workdir, data_dir, "--config.acquisition.budget=0.1")
+    assert other.returncode == 2
+    assert other.stderr.strip().splitlines()[-1] == (
+        f"error: {workdir} holds a run of another config (acquisition.budget: 0.05 there, 0.1 "
+        "now); use another --workdir, or the config it was started with"
+    )
+    assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file()}
+
+
+def _kill_when(process, condition):
+    deadline = time.monotonic() + 240
+    while process.poll() is None and not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    alive = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return alive
+
+
+@pytest.mark.slow
+def test_killed_in_a_round_and_between_checkpoints_it_ends_the_same(unbroken, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    metrics = workdir / "metrics.jsonl"
+
+    def in_the_second_round():
+        # Its picture is drawn before its queries are written.
+        return any((workdir / "gallery").glob("round_02_*.npz"))
+
+    def between_checkpoints():
+        return metrics.exists() and max(_losses(workdir), default=0) >= 10
+
+    for condition in (in_the_second_round, between_checkpoints):
+        process = subprocess.Popen(
+            _command(workdir, data_dir),
+            cwd=ROOT,
+            env=_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert _kill_when(process, condition), "the run ended before it was killed"
+    done = _run(workdir, data_dir)
+    assert done.returncode == 0, done.stderr
+    assert "going on from step" in done.stderr
+    reference, _ = unbroken
+    assert _queries(workdir) == _queries(reference)
+    assert _result(workdir)["evaluation"] == _result(reference)["evaluation"]
+    assert _losses(workdir) == _losses(reference)
+
+
+@pytest.mark.slow
+def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
+    from cbda_jax.data import png
+    from cbda_jax.data.labels import CITYSCAPES_19
+
+    workdir, _ = unbroken
+    done = _run(workdir, data_dir, "--mode=evaluate")
+    assert done.returncode == 0, done.stderr
+    paths = sorted((workdir / "predictions").glob("*_pred.png"))
+    assert len(paths) == 5
+    known = set(CITYSCAPES_19.to_label_id[:19].tolist())
+    for path in paths:
+        prediction = png.decode(path.read_bytes())
+        assert prediction.shape == (32, 64)
+        assert set(np.unique(prediction).tolist()) <= known
+    evaluation = _result(workdir)["evaluation"]
+    assert f"{100 * evaluation['miou']:.1f}" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["source_only", "full_supervision"])
+def test_the_bounds_hold_no_rounds(method, data_dir, tmp_path):
+    done = _run(tmp_path / "run", data_dir, config=f"configs/synthetic.py:method={method}")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run" / "queries").exists()
+    assert _result(tmp_path / "run")["rounds"] == []

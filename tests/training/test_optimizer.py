@@ -1,0 +1,57 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cbda_jax.errors import InputError
+from cbda_jax.models import is_head
+from cbda_jax.training import create_optimizer, poly_schedule
+
+
+def test_poly_schedule_is_the_recipes():
+    schedule = poly_schedule(2.5e-4, power=0.9, steps=62_500)
+    for step in (0, 1, 20_000, 39_999):
+        np.testing.assert_allclose(
+            schedule(jnp.int32(step)), 2.5e-4 * (1 - step / 62_500) ** 0.9, rtol=1e-5
+        )
+    assert schedule(jnp.int32(70_000)) == 0
+
+
+def test_warmup_rises_linearly():
+    schedule = poly_schedule(1.0, power=0.0, steps=100, warmup=3)
+    np.testing.assert_allclose([schedule(jnp.int32(i)) for i in range(5)], [0.25, 0.5, 0.75, 1, 1])
+
+
+def test_sgd_steps_as_torch_does():
+    """v = momentum v + (g + decay p); p -= rate v, by hand; the head ten times as fast."""
+    rng = np.random.default_rng(0)
+    start = {k: rng.normal(size=(3, 2)).astype(np.float32) for k in ("backbone", "head")}
+    gradients = [{k: rng.normal(size=(3, 2)).astype(np.float32) for k in start} for _ in range(3)]
+    rates = [0.1 * (1 - i / 10) ** 0.9 for i in range(3)]
+
+    optimizer = create_optimizer(
+        "sgd",
+        poly_schedule(0.1, power=0.9, steps=10),
+        head_multiplier=10.0,
+        is_head=is_head,
+        momentum=0.9,
+        weight_decay=5e-4,
+    )
+    params = jax.tree.map(jnp.asarray, start)
+    state = optimizer.init(params)
+    for gradient in gradients:
+        updates, state = optimizer.update(jax.tree.map(jnp.asarray, gradient), state, params)
+        params = optax.apply_updates(params, updates)
+
+    for name, multiplier in (("backbone", 1), ("head", 10)):
+        p, v = start[name].astype(np.float64), 0.0
+        for gradient, rate in zip(gradients, rates, strict=True):
+            v = 0.9 * v + gradient[name] + 5e-4 * p
+            p = p - multiplier * rate * v
+        np.testing.assert_allclose(params[name], p, rtol=1e-5)
+
+
+def test_unknown_optimizer_is_named():
+    with pytest.raises(InputError, match="'sdg' found, expected 'sgd' or 'adamw'"):
+        create_optimizer("sdg", lambda _: 0.1, head_multiplier=1.0, is_head=is_head)

@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from cbda_jax import models, sharding, training
+
+
+def _batch(source=8, target=8, size=(16, 24)):
+    rng = np.random.default_rng(3)
+
+    def labels(count, void):
+        values = rng.integers(0, 19, size=(count, *size), dtype=np.uint8)
+        values[rng.random(values.shape) < void] = 255
+        return values
+
+    def examples(count, void):
+        images = rng.integers(0, 256, size=(count, *size, 3), dtype=np.uint8)
+        return training.Examples(images, labels(count, void))
+
+    return training.Batch(examples(source, 0.1), examples(target, 0.9))
+
+
+def _setup(devices, **settings):
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    optimizer = training.create_optimizer(
+        "sgd",
+        training.poly_schedule(0.05, power=0.9, steps=100),
+        head_multiplier=10.0,
+        is_head=models.is_head,
+    )
+    graphdef, state = training.create_state(
+        lambda: models.create_model("small_unet", 19, rngs=nnx.Rngs(0)), optimizer
+    )
+    step = training.make_train_step(
+        graphdef, optimizer, mesh, seed=0, weights=training.LossWeights(), **settings
+    )
+    return mesh, sharding.replicate(mesh, state), step
+
+
+def _losses(devices, batch, steps=3):
+    mesh, state, step = _setup(devices)
+    found = []
+    for _ in range(steps):
+        state, losses = step(state, sharding.shard_batch(mesh, batch))
+        found.append(jax.device_get(losses))
+    return found, jax.device_get(state.params)
+
+
+def test_eight_devices_compute_what_one_does():
+    batch = _batch()
+    (one, params_one), (eight, params_eight) = _losses(1, batch), _losses(8, batch)
+    for a, b in zip(one, eight, strict=True):
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], rtol=2e-5, err_msg=name)
+    # Unequal label counts per replica would show here if replicas were averaged.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5),
+        params_one,
+        params_eight,
+    )
+
+
+def test_losses_fall_and_the_total_is_their_weighted_sum():
+    found, _ = _losses(1, _batch(), steps=8)
+    assert found[-1]["loss"] < found[0]["loss"]
+    for losses in found:
+        np.testing.assert_allclose(
+            losses["loss"],
+            losses["cross_entropy_source"]
+            + losses["cross_entropy_target"]
+            + 0.1 * losses["local_consistency"]
+            + losses["negative_learning"],
+            rtol=1e-5,
+        )
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_a_domain_can_rest(domain):
+    mesh, state, step = _setup(8)
+    batch = _batch()._replace(**{domain: None})
+    state, losses = step(state, sharding.shard_batch(mesh, batch))
+    assert f"cross_entropy_{domain}" not in losses
+    assert np.isfinite(losses["loss"])
+    assert state.step == 1
+
+
+def test_domains_of_different_sizes():
+    mesh, state, step = _setup(8)
+    other = _batch(size=(12, 20))
+    batch = _batch()._replace(target=other.target)
+    _, losses = step(state, sharding.shard_batch(mesh, batch))
+    assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_one_compilation_and_donated_state():
+    mesh, state, step = _setup(8)
+    batch = sharding.shard_batch(mesh, _batch())
+    for _ in range(3):
+        before = jax.tree.leaves(state.params)
+        with jax.transfer_guard("disallow"):
+            state, _ = step(state, batch)
+        assert all(leaf.is_deleted() for leaf in before)
+    assert step._cache_size() == 1
+
+
+def test_batch_that_does_not_divide_is_an_error():
+    with pytest.raises(ValueError, match="6 found, which cannot be spread evenly over 8 devices"):
+        sharding.local_batch(6, sharding.make_mesh(), "data.source_batch")
+
+
+def test_float32_state_under_bfloat16_compute():
+    mesh = sharding.make_mesh()
+    optimizer = training.create_optimizer(
+        "adamw", lambda _: jnp.float32(1e-3), head_multiplier=1.0, is_head=models.is_head
+    )
+    graphdef, state = training.create_state(
+        lambda: models.create_model("small_unet", 19, rngs=nnx.Rngs(0), dtype=jnp.bfloat16),
+        optimizer,
+    )
+    step = training.make_train_step(
+        graphdef, optimizer, mesh, seed=0, weights=training.LossWeights()
+    )
+    state, losses = step(sharding.replicate(mesh, state), sharding.shard_batch(mesh, _batch()))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
+    assert np.isfinite(losses["loss"])
