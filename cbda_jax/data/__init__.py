@@ -1,1 +1,1 @@
-"""Label spaces, data set builders and input pipelines. Knows files; knows no model and no acquisition."""
+"""Label spaces, data set builders and input pipelines. Knows files, not models or acquisition."""

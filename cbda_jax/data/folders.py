@@ -78,7 +78,7 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     OWN_PROGRESS_BAR: ClassVar[bool] = True
     NATIVE_LABELS: ClassVar[bool] = False
     KNOWN_IDS: ClassVar[range] = labels.LABEL_IDS
-    # Published pairs whose image and label differ in size: left out, where they do.
+    # Published pairs whose image and label differ in size: each is resized as it is.
     KNOWN_MISMATCHES: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
@@ -124,31 +124,21 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(
         self, split: str, pairs: list[Pair]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        ids, class_pixels, left_out = [], [], []
+        ids, class_pixels = [], []
         # disable=None: no bar where standard error is no terminal.
         bar = tqdm(total=len(pairs), desc=f"{self.name} {split}", unit="image", disable=None)
         with bar:
-            for pair, example in zip(pairs, parallel_map(self._example, pairs), strict=True):
+            for example in parallel_map(self._example, pairs):
                 bar.update()
-                if example is None:
-                    left_out.append(pair.image_id)
-                    continue
                 yield len(ids), example
                 ids.append(example["image_id"])
                 class_pixels.append(example["class_pixels"])
-        if left_out:
-            print(
-                f"{self.name}: left out {len(left_out)} images whose published labels have"
-                f" another size: {', '.join(left_out)}"
-            )
         write_index(self.data_dir, split, ids, np.array(class_pixels, np.int64))
 
-    def _example(self, pair: Pair) -> dict[str, Any] | None:
+    def _example(self, pair: Pair) -> dict[str, Any]:
         image = png.read_image(pair.image.read(), pair.image.where)
         ids = self.read_ids(pair.label.read(), pair.label.where)
-        if ids.shape != image.shape[:2]:
-            if pair.image_id in self.KNOWN_MISMATCHES:
-                return None
+        if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
             raise InputError(
                 f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels, but its image"
                 f" {pair.image.where} has {image.shape[1]} x {image.shape[0]}; expected the same"

@@ -14,7 +14,7 @@ class Gtav(PairBuilder):
     """GTAV as a source: images and train-id labels at training size, one split "train"."""
 
     BUILDER_CONFIGS: ClassVar[list[SourceConfig]] = [SourceConfig(size=(720, 1280))]
-    # 62 of the 24,966 published pairs. RIPU stretches their labels over the images.
+    # 62 of the 24,966 published pairs. As in RIPU, their labels are stretched over the images.
     KNOWN_MISMATCHES = frozenset(f"{number:05d}" for number in (15188, 17705, *range(20801, 20861)))
 
     def find_pairs(self, root: str | os.PathLike[str]) -> Mapping[str, list[Pair]]:
