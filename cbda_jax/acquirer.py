@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from cbda_jax import acquisition, models, sharding
@@ -41,25 +40,6 @@ class Scoring(NamedTuple):
     radius: int
     clamp_impurity: bool = False
     seed: int = 0
-
-
-class Chosen(NamedTuple):
-    """The picks of a round over all hosts, image by image, each image's in the order picked.
-
-    Attributes:
-        image, row, col: int32 [n].
-        score: float32 [n], weighted where classes were.
-        predicted: uint8 [n].
-        offered, quota: of `acquisition.Report`.
-    """
-
-    image: np.ndarray
-    row: np.ndarray
-    col: np.ndarray
-    score: np.ndarray
-    predicted: np.ndarray
-    offered: np.ndarray
-    quota: np.ndarray
 
 
 class Acquirer:
@@ -108,7 +88,7 @@ class Acquirer:
         weights: np.ndarray | None = None,
         counts: np.ndarray | None = None,
         done: Callable[[int], None] = lambda images: None,
-    ) -> Chosen:
+    ) -> tuple[acquisition.Selection, acquisition.Report]:
         """Holds a round.
 
         Args:
@@ -123,6 +103,9 @@ class Acquirer:
             counts: int [C], pixels of every class labelled so far: spend the budget by a quota of
                 every predicted class.
             done: told how many images have been handed to the devices, for a progress bar.
+
+        Returns:
+            The picks of all hosts, and what became of the budget.
 
         Raises:
             InputError: a score map held NaN.
@@ -161,8 +144,7 @@ class Acquirer:
                 break
             indices = pool.truncated().tolist()
             start, capacity = capacity, min(4 * capacity, most)
-        selection, report = pool.finish(accept_truncated=capacity == most)
-        return _everyone(selection, report, self._host)
+        return pool.finish(accept_truncated=capacity == most, everywhere=True)
 
     def maps(
         self, state: TrainState, image: np.ndarray, index: int, *, number: int, weights=None
@@ -279,29 +261,3 @@ class Acquirer:
             load, indices, batch=self._batch, host=self._host, threads=self._threads
         )
         return pipeline.Prefetch(batches, place)
-
-
-def _everyone(
-    selection: acquisition.Selection, report: acquisition.Report, host: tuple[int, int]
-) -> Chosen:
-    """The picks of all hosts, in one order that does not depend on who found them."""
-    columns = list(selection)
-    if host[1] > 1:
-        sizes = multihost_utils.process_allgather(np.array([len(columns[0])], np.int32)).ravel()
-        for i, column in enumerate(columns):
-            padded = np.zeros(sizes.max(), column.dtype)
-            padded[: len(column)] = column
-            parts = zip(multihost_utils.process_allgather(padded), sizes, strict=True)
-            columns[i] = np.concatenate([part[:size] for part, size in parts])
-    image, row, col, score, predicted = columns
-    # The sequential loop takes equal scores by column, then row.
-    order = np.lexsort((row, col, -score, image))
-    return Chosen(
-        image[order],
-        row[order],
-        col[order],
-        score[order],
-        predicted[order],
-        offered=report.offered,
-        quota=report.quota,
-    )

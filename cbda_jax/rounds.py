@@ -125,7 +125,7 @@ class Rounds:
         with reporting.progress(
             len(ids), f"acquire round {number}", unit="image", enabled=self._first
         ) as progress:
-            chosen = acquirer.choose(
+            chosen, _ = acquirer.choose(
                 state,
                 self._pool.image,
                 len(ids),

@@ -19,8 +19,16 @@ _CONFIG = flags.DEFINE_string("config", "configs/synthetic.py", "The experiment.
 _OUT = flags.DEFINE_string("out", "runs/compare", "Folder of the runs' workdirs.")
 _METHODS = flags.DEFINE_list(
     "methods",
-    ["source_only", "random_pixels", "random_regions", "ripu", "cb", "da", "cbda"]
-    + ["full_supervision"],
+    [
+        "source_only",
+        "random_pixels",
+        "random_regions",
+        "ripu",
+        "cb",
+        "da",
+        "cbda",
+        "full_supervision",
+    ],
     "Methods, in the order of the table.",
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")

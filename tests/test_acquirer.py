@@ -1,16 +1,11 @@
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 from flax import nnx
+from sequential import greedy
 
 from cbda_jax import models, sharding, training
 from cbda_jax.acquirer import Acquirer, Scoring
-
-sys.path.insert(0, str(Path(__file__).parent / "acquisition"))
-from sequential import greedy
 
 INPUT, NATIVE = (24, 40), (36, 60)
 COUNT = 11
@@ -93,16 +88,16 @@ def test_picks_are_those_of_the_sequential_loop(network, images, allocation, sco
     weights = np.linspace(0.5, 1.5, 19, dtype=np.float32)
     setting = {"allocation": allocation, "score": score, "weights": weights}
     expected = _expected(network, images, **setting)
-    found = _listed(_choose(network, images, **setting))
+    found = _listed(_choose(network, images, **setting)[0])
     assert len(expected) == 6 * COUNT
     assert [pick[:3] for pick in found] == expected
 
 
 @pytest.mark.parametrize("allocation", ["per_image", "global"])
 def test_devices_and_batches_make_no_difference(network, images, allocation):
-    reference = _listed(_choose(network, images, allocation=allocation))
+    reference = _listed(_choose(network, images, allocation=allocation)[0])
     for devices, batch in ((1, 1), (1, 4), (2, 4)):
-        other = _choose(network, images, allocation=allocation, devices=devices, batch=batch)
+        other, _ = _choose(network, images, allocation=allocation, devices=devices, batch=batch)
         assert _listed(other) == reference
 
 
@@ -110,21 +105,21 @@ def test_an_image_that_holds_most_of_the_best_is_asked_again(network, images):
     """One image scores far above the rest, so its first selection is too short."""
     flat = np.repeat(images[:1, :1, :1], COUNT, axis=0).repeat(24, axis=1).repeat(40, axis=2)
     flat[4] = images[4]
-    chosen = _choose(network, flat, allocation="global", picks=2)
+    chosen, _ = _choose(network, flat, allocation="global", picks=2)
     expected = _expected(network, flat, allocation="global", picks=2)
     assert [pick[:3] for pick in _listed(chosen)] == expected
     assert np.bincount(chosen.image, minlength=COUNT)[4] > 2 * 2
 
 
 def test_quota_spends_the_budget_where_labels_are_few(network, images):
-    plain = _choose(network, images, allocation="global", picks=10)
+    plain, _ = _choose(network, images, allocation="global", picks=10)
     common = np.bincount(plain.predicted, minlength=19)
     counts = 9 * 1000 * (common == common.max())
-    chosen = _choose(network, images, allocation="global", picks=10, counts=counts)
+    chosen, report = _choose(network, images, allocation="global", picks=10, counts=counts)
     balanced = np.bincount(chosen.predicted, minlength=19)
     assert len(chosen.image) == len(plain.image)
     assert balanced[common.argmax()] < common.max()
-    np.testing.assert_array_equal(balanced, chosen.quota)
+    np.testing.assert_array_equal(balanced, report.quota)
 
 
 def test_nothing_the_size_of_an_image_comes_back(network, images):

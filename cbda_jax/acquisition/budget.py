@@ -26,10 +26,8 @@ def geometry(unit: str, radius: int) -> Geometry:
     return Geometry(radius, 2 * radius) if unit == "region" else Geometry(0, radius)
 
 
-def picks_per_image(
-    budget: float, shape: tuple[int, int], rounds: int, squares: Geometry
-) -> int:
-    """Picks of one round in one image: ceil(H W budget / rounds / pixels of a pick), as RIPU has it.
+def picks_per_image(budget: float, shape: tuple[int, int], rounds: int, squares: Geometry) -> int:
+    """Picks of a round in an image: ceil(H W budget / rounds / pixels of a pick), as in RIPU.
 
     Args:
         budget: fraction of all pixels, over all rounds.

@@ -25,7 +25,7 @@ def confusion_matrix(
 
 @dataclass(frozen=True)
 class SegmentationScores:
-    """Figures of one evaluation, as fractions; NaN where a class neither occurs nor is predicted."""
+    """Figures of one evaluation, as fractions; NaN for a class that neither occurs nor is found."""
 
     iou: Float64[np.ndarray, " classes"]
     pixel_accuracy: float

@@ -1,0 +1,102 @@
+"""ResNet-101 at output stride 8 (He et al., 2016; dilated as in DeepLab), frozen batch norm."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from cbda_jax.models import layers
+
+# Of the four stages: blocks, channels inside a block, stride, dilation of the first block and of
+# the others. A dilated stage begins with the dilation of the stage before.
+_STAGES = ((3, 64, 1, 1, 1), (4, 128, 2, 1, 1), (23, 256, 1, 1, 2), (3, 512, 1, 2, 4))
+_EXPANSION = 4
+
+FEATURES = 2048
+LOW_FEATURES = 256
+
+
+class Features(NamedTuple):
+    """low [N, H / 4, W / 4, 256]: after the first stage. out [N, H / 8, W / 8, 2048]."""
+
+    low: Float[Array, "n h4 w4 256"]
+    out: Float[Array, "n h8 w8 2048"]
+
+
+class ResNet101(nnx.Module):
+    """The feature extractor; the layout and the arithmetic are torchvision's.
+
+    Args:
+        dtype: of the computation and of the features.
+        rngs: stream "params".
+    """
+
+    def __init__(self, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        self.dtype = dtype
+        self.conv1 = layers.conv(3, 64, 7, stride=2, dtype=dtype, rngs=rngs)
+        self.bn1 = layers.FrozenBatchNorm(64, dtype=dtype)
+        self.stages = nnx.List()
+        features = 64
+        for count, width, stride, first, dilation in _STAGES:
+            stage = nnx.List([Bottleneck(features, width, stride, first, dtype=dtype, rngs=rngs)])
+            features = width * _EXPANSION
+            for _ in range(count - 1):
+                stage.append(Bottleneck(features, width, 1, dilation, dtype=dtype, rngs=rngs))
+            self.stages.append(stage)
+
+    def __call__(self, images: Float[Array, "n h w 3"]) -> Features:
+        """Features of normalised images; sizes are rounded up."""
+        x = nnx.relu(self.bn1(self.conv1(images.astype(self.dtype))))
+        x = layers.max_pool(x)
+        low = x
+        # Unrolled: a scan over the blocks makes the backward pass ten times slower on CPU.
+        for number, stage in enumerate(self.stages):
+            for block in stage:
+                x = block(x)
+            if number == 0:
+                low = x
+        return Features(low, x)
+
+
+class Bottleneck(nnx.Module):
+    """1 x 1, 3 x 3 (strided and dilated), 1 x 1, and the shortcut."""
+
+    def __init__(
+        self,
+        features: int,
+        width: int,
+        stride: int,
+        dilation: int,
+        *,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        wide = width * _EXPANSION
+        self.conv1 = layers.conv(features, width, 1, dtype=dtype, rngs=rngs)
+        self.bn1 = layers.FrozenBatchNorm(width, dtype=dtype)
+        self.conv2 = layers.conv(
+            width, width, 3, stride=stride, dilation=dilation, dtype=dtype, rngs=rngs
+        )
+        self.bn2 = layers.FrozenBatchNorm(width, dtype=dtype)
+        self.conv3 = layers.conv(width, wide, 1, dtype=dtype, rngs=rngs)
+        # No statistics rein in random weights: at 1, every block would double the variance, and
+        # 33 blocks would overflow bfloat16's precision long before the head. At 0.2 the variance
+        # grows by a few percent a block.
+        self.bn3 = layers.FrozenBatchNorm(wide, scale=0.2, dtype=dtype)
+        self.downsample = nnx.List()
+        if stride != 1 or features != wide:
+            self.downsample.append(
+                layers.conv(features, wide, 1, stride=stride, dtype=dtype, rngs=rngs)
+            )
+            self.downsample.append(layers.FrozenBatchNorm(wide, dtype=dtype))
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
+        """Features of 4 * `width` channels."""
+        y = nnx.relu(self.bn1(self.conv1(x)))
+        y = nnx.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        for layer in self.downsample:
+            x = layer(x)
+        return nnx.relu(x + y)

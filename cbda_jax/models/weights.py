@@ -1,0 +1,239 @@
+"""Torch checkpoints: read, told apart, and put into a network, or refused with every reason."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from cbda_jax.errors import InputError
+from cbda_jax.models import torch_names
+from cbda_jax.models.segformer import SIZES
+
+_BACKBONE = "feature_extractor.backbone."
+# The classifiers of ImageNet's thousand classes, of torchvision and of SegFormer's encoders.
+_IMAGENET = {name: {f"{name}.weight", f"{name}.bias"} for name in ("fc", "classifier")}
+# What training scripts store beside the weights, and what the arithmetic does not use.
+_BOOKKEEPING = re.compile(r"(iteration|epoch|step|optimizer.*|scheduler.*)|.*\.num_batches_tracked")
+
+
+def load_torch_weights(
+    model: nnx.Module,
+    source: Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    part: str | None = None,
+) -> None:
+    """Puts the weights of a torch checkpoint into `model`, all of them or none.
+
+    Understood are torchvision's ResNet-101 (the backbone only: its classifier `fc` is dropped and
+    the head stays as it is) and RIPU's checkpoints `{"feature_extractor": ..., "classifier": ...}`,
+    nested or with dotted names, with or without `module.`; for SegFormer, Hugging Face's encoders
+    (`nvidia/mit-b0`: the backbone only) and segmentation networks. Iteration counts, optimizer
+    states and `num_batches_tracked` are passed over. Call it outside `jax.jit`.
+
+    Args:
+        model: from `create_model`; changed in place.
+        source: array by name, or a file: .safetensors, or .pth (with torch installed).
+        part: None for all that the checkpoint has; "backbone" leaves the head as it is, for
+            checkpoints of other classes.
+
+    Raises:
+        InputError: the file cannot be read; names are missing or left over; shapes differ. The
+            message lists every one of them.
+    """
+    where = "the checkpoint" if isinstance(source, Mapping) else f"weights {os.fspath(source)}:"
+    arrays = canonical(source if isinstance(source, Mapping) else read(Path(source)))
+    for path, variable, value in matches(model, arrays, part=part, where=where):
+        del path
+        variable.set_value(jnp.asarray(value, jnp.float32))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The arrays of a .safetensors file, or all that a .pth file holds, tensors as arrays.
+
+    Raises:
+        InputError: missing, of an unknown kind or damaged file; .pth without torch.
+    """
+    if not path.is_file():
+        raise InputError(f"weights {path}: no such file; give a .safetensors or .pth file")
+    if path.suffix == ".safetensors":
+        try:
+            return dict(safetensors.numpy.load_file(path))
+        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"weights {path}: not a readable safetensors file ({_one_line(error)}); convert or "
+                "download it again"
+            ) from error
+    if path.suffix in (".pth", ".pt", ".bin"):
+        return _read_torch(path)
+    raise InputError(
+        f"weights {path}: {path.suffix or 'no'} suffix found, expected .safetensors, .pth, .pt or "
+        ".bin; rename or convert it"
+    )
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise InputError(
+            f"weights {path}: torch, which reads this file, is not installed; install "
+            "cbda_jax[convert], or convert it elsewhere: python scripts/convert_weights.py "
+            f"{path} {path.with_suffix('.safetensors')}"
+        ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    # Which of a dozen errors torch raises depends on where the file is damaged.
+    except Exception as error:
+        raise InputError(
+            f"weights {path}: torch cannot read it as plain weights ({_one_line(error)}); save the "
+            "state dict alone with torch.save"
+        ) from error
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): convert(v) for k, v in value.items()}
+        if isinstance(value, torch.Tensor):
+            return (value.float() if value.is_floating_point() else value).numpy()
+        return value
+
+    if not isinstance(content, Mapping):
+        raise InputError(
+            f"weights {path}: a {type(content).__name__} found, expected a state dict; save "
+            "model.state_dict()"
+        )
+    return convert(content)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def canonical(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Flat arrays under the names of `torch_names`, whatever the checkpoint wrapped them in.
+
+    Names that mean nothing to us stay as they are, for `matches` to complain about.
+    """
+    for wrapper in ("state_dict", "model"):
+        inner = content.get(wrapper)
+        if isinstance(inner, Mapping):
+            content = inner
+    arrays = {
+        ".".join(part for part in name.split(".") if part != "module"): np.asarray(value)
+        for name, value in _flatten(content, "")
+        if not _BOOKKEEPING.fullmatch(name.split(".")[0]) and not _BOOKKEEPING.fullmatch(name)
+    }
+    if "conv1.weight" in arrays:
+        return {_BACKBONE + name: arrays[name] for name in arrays.keys() - _IMAGENET["fc"]}
+    if any(name.startswith("segformer.") for name in arrays):
+        return {name: arrays[name] for name in arrays.keys() - _IMAGENET["classifier"]}
+    return arrays
+
+
+def _flatten(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def identify(arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
+    """The network and the number of classes of canonical arrays, or None if they are of no network.
+
+    For a backbone alone, a network that has it and 19 classes.
+    """
+    for name, classifier in (
+        ("deeplabv2_resnet101", "classifier.conv2d_list.0.weight"),
+        ("deeplabv3plus_resnet101", "classifier.decoder.3.weight"),
+    ):
+        if classifier in arrays:
+            return name, len(arrays[classifier])
+    if f"{_BACKBONE}conv1.weight" in arrays:
+        return "deeplabv2_resnet101", 19
+    blocks = [name.split(".")[3:5] for name in arrays if name.startswith("segformer.encoder.block")]
+    depths = tuple(len({block for stage, block in blocks if stage == str(s)}) for s in range(4))
+    first = arrays.get("segformer.encoder.patch_embeddings.0.proj.bias")
+    for name, size in SIZES.items():
+        if first is not None and size.depths == depths and size.widths[:1] == first.shape:
+            return f"segformer_{name}", len(arrays.get("decode_head.classifier.bias", range(19)))
+    return None
+
+
+def matches(
+    model: nnx.Module,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    part: str | None = None,
+    where: str = "the checkpoint",
+) -> list[tuple[torch_names.Path, nnx.Variable, np.ndarray]]:
+    """Pairs every variable with its array, axes in our order.
+
+    A checkpoint without any array of the head fits a network's backbone.
+
+    Args:
+        model: a network, or its shapes (`nnx.eval_shape`).
+        arrays: of `canonical`.
+        part: as in `load_torch_weights`.
+        where: begins the error.
+
+    Raises:
+        InputError: listing everything missing, left over and of another shape.
+    """
+    entries = torch_names.table(model)
+    if entries is None:
+        raise InputError(f"{where}: {type(model).__name__} has no torch counterpart; leave it out")
+    if part not in (None, "backbone"):
+        raise InputError(f"part of the weights: {part!r} found, expected None or 'backbone'")
+    head = {entry.name for entry in entries if entry.path[0] == "head"}
+    if part == "backbone":
+        arrays = {name: value for name, value in arrays.items() if name not in head}
+    if part == "backbone" or not head & arrays.keys():
+        entries = [entry for entry in entries if entry.name not in head]
+    variables = dict(nnx.to_flat_state(nnx.state(model)))
+    missing, misshapen, found = [], [], []
+    for name, path, axes in entries:
+        variable = variables[path]
+        if name not in arrays:
+            missing.append(name)
+            continue
+        expected = _their_shape(axes, variable.get_value().shape)
+        if arrays[name].shape != expected:
+            misshapen.append(f"{name} {list(arrays[name].shape)}, expected {list(expected)}")
+            continue
+        found.append((path, variable, _our_axes(axes, arrays[name])))
+    unexpected = sorted(arrays.keys() - {entry.name for entry in entries})
+    if missing or unexpected or misshapen:
+        reasons = [
+            f"{len(names)} {kind}: {', '.join(names)}"
+            for kind, names in (
+                ("missing", missing),
+                ("unknown", unexpected),
+                ("of another shape", misshapen),
+            )
+            if names
+        ]
+        raise InputError(
+            f"{where} does not fit {type(model).__name__}: {'; '.join(reasons)}; give a "
+            "checkpoint of this network and number of classes, or load its backbone only"
+        )
+    return found
+
+
+def _their_shape(axes: str, ours: tuple[int, ...]) -> tuple[int, ...]:
+    left, right = axes.split("->")
+    length = dict(zip(right, ours, strict=True), **{"1": 1})
+    return tuple(length[letter] for letter in left)
+
+
+def _our_axes(axes: str, array: np.ndarray) -> np.ndarray:
+    left, right = axes.split("->")
+    squeezed = array.reshape([n for n, a in zip(array.shape, left, strict=True) if a != "1"])
+    order: Callable[[str], int] = left.replace("1", "").index
+    return squeezed.transpose([order(letter) for letter in right])

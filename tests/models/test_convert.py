@@ -1,0 +1,81 @@
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import nnx
+
+from cbda_jax import models
+from cbda_jax.errors import InputError
+from cbda_jax.models import weights
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_weights.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("convert_weights", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def checkpoint(golden, tmp_path):
+    """SegFormer-B0 in float16, with what training left beside it."""
+    values = golden("segformer")
+    content = {
+        str(key): np.full([int(n) for n in str(shape)[1:-1].split(",")], 0.5, np.float16)
+        for key, shape in zip(values["keys"], values["shapes"], strict=True)
+    }
+    content["decode_head.batch_norm.num_batches_tracked"] = np.array(3)
+    path = tmp_path / "in.safetensors"
+    safetensors.numpy.save_file(content, path)
+    return path
+
+
+def test_what_is_written_can_be_loaded(script, checkpoint, tmp_path, capsys):
+    target = tmp_path / "out.safetensors"
+    script.main([str(checkpoint), str(target)])
+    assert "out.safetensors: 207 arrays, segformer_b0, 19 classes" in capsys.readouterr().out
+    model = nnx.eval_shape(lambda: models.create_model("segformer_b0", 19, rngs=nnx.Rngs(0)))
+    models.load_torch_weights(model, target)
+    assert {float(x.max()) for x in jax.tree.leaves(nnx.state(model))} == {0.5}
+    with pytest.raises(SystemExit, match="2"):
+        script.main([str(checkpoint), str(target)])
+    assert "out.safetensors exists; remove it" in capsys.readouterr().err
+
+
+def test_nothing_is_written_when_something_does_not_fit(script, checkpoint, tmp_path):
+    target = tmp_path / "out.safetensors"
+    content = safetensors.numpy.load_file(checkpoint)
+    del content["decode_head.linear_fuse.weight"]
+    safetensors.numpy.save_file(content, checkpoint)
+    with pytest.raises(InputError, match=r"1 missing: decode_head\.linear_fuse\.weight"):
+        script.convert(checkpoint, target)
+    safetensors.numpy.save_file({"a": np.zeros(2)}, checkpoint)
+    with pytest.raises(InputError, match="of no known network, its arrays are a"):
+        script.convert(checkpoint, target)
+    with pytest.raises(InputError, match=r"must end in \.safetensors"):
+        script.convert(checkpoint, tmp_path / "out.npz")
+    assert not target.exists()
+
+
+def test_networks_are_told_apart():
+    def arrays(**named):
+        return {name.replace("__", "."): np.zeros(shape) for name, shape in named.items()}
+
+    identify = weights.identify
+    assert identify(arrays(classifier__conv2d_list__0__weight=(16, 2048, 3, 3))) == (
+        "deeplabv2_resnet101",
+        16,
+    )
+    assert identify(arrays(classifier__decoder__3__weight=(13, 512, 1, 1))) == (
+        "deeplabv3plus_resnet101",
+        13,
+    )
+    resnet = weights.canonical(arrays(conv1__weight=(64, 3, 7, 7), fc__bias=(1000,)))
+    assert identify(resnet) == ("deeplabv2_resnet101", 19)
+    assert identify({}) is None

@@ -1,0 +1,183 @@
+"""Checkpoints: which are understood, and what is said about those that are not."""
+
+import functools
+import re
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import nnx
+
+from cbda_jax import models
+from cbda_jax.errors import InputError
+from cbda_jax.models import torch_names, weights
+
+TORCHVISION = "feature_extractor.backbone."
+
+
+@functools.cache
+def traced(name, num_classes):
+    return nnx.split(
+        nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))
+    )
+
+
+def shapes(name="deeplabv2_resnet101", num_classes=19):
+    return nnx.merge(*traced(name, num_classes), copy=True)
+
+
+def checkpoint(model):
+    """Arrays of the right names and shapes that hold one number, and no memory."""
+    variables = dict(nnx.to_flat_state(nnx.state(model)))
+    return {
+        name: np.broadcast_to(
+            np.float32(0.5), weights._their_shape(axes, variables[path].get_value().shape)
+        )
+        for name, path, axes in torch_names.table(model)
+    }
+
+
+@pytest.fixture
+def model():
+    return shapes()
+
+
+@pytest.mark.parametrize(
+    "name", ["deeplabv2_resnet101", "deeplabv3plus_resnet101", "segformer_b0", "segformer_b2"]
+)
+def test_the_table_names_every_variable_once(name):
+    model = shapes(name)
+    entries = torch_names.table(model)
+    variables = [path for path, _ in nnx.to_flat_state(nnx.state(model))]
+    assert sorted(map(str, variables)) == sorted(str(entry.path) for entry in entries)
+    assert len({entry.name for entry in entries}) == len(entries)
+
+
+@pytest.mark.parametrize("name", ["deeplabv2_resnet101", "deeplabv3plus_resnet101"])
+def test_the_table_is_the_reference_state_dict(name, golden):
+    values = golden(name)
+    ours = checkpoint(shapes(name))
+    assert set(ours) == {str(key) for key in values["keys"]}
+    for key, shape in zip(values["keys"], values["shapes"], strict=True):
+        assert str(list(ours[str(key)].shape)) == str(shape)
+
+
+def test_nested_checkpoint_with_module_and_bookkeeping(model):
+    content = {"iteration": 7, "optimizer_fea": {"state": {}, "param_groups": [{"lr": 0.1}]}}
+    for name, value in checkpoint(model).items():
+        part, rest = name.split(".", 1)
+        content.setdefault(part, {})[f"module.{rest}"] = value
+    content["feature_extractor"]["module.backbone.bn1.num_batches_tracked"] = np.int64(3)
+    models.load_torch_weights(model, content)
+    assert all(
+        variable.get_value().dtype == jnp.float32 and float(variable.get_value().max()) == 0.5
+        for _, variable in nnx.to_flat_state(nnx.state(model.head))
+    )
+
+
+def test_torchvision_fills_the_backbone_and_leaves_the_head(model):
+    content = {
+        name.removeprefix(TORCHVISION): value
+        for name, value in checkpoint(model).items()
+        if name.startswith(TORCHVISION)
+    }
+    conv1 = np.random.default_rng(0).standard_normal((64, 3, 7, 7)).astype(np.float32)
+    content |= {"conv1.weight": conv1, "fc.weight": np.zeros((1000, 2048)), "fc.bias": conv1[0]}
+    models.load_torch_weights(model, content)
+    kernel = model.backbone.conv1.kernel.get_value()
+    np.testing.assert_array_equal(kernel, conv1.transpose(2, 3, 1, 0))
+    assert all(
+        isinstance(variable.get_value(), jax.ShapeDtypeStruct)
+        for _, variable in nnx.to_flat_state(nnx.state(model.head))
+    )
+
+
+def test_backbone_of_a_checkpoint_of_other_classes(model):
+    content = checkpoint(shapes(num_classes=16))
+    with pytest.raises(InputError, match="8 of another shape"):
+        models.load_torch_weights(model, content)
+    models.load_torch_weights(model, content, part="backbone")
+    assert isinstance(model.backbone.conv1.kernel.get_value(), jax.Array)
+    with pytest.raises(InputError, match="'head' found, expected None or 'backbone'"):
+        models.load_torch_weights(model, content, part="head")
+
+
+def test_encoder_of_segformer():
+    model = shapes("segformer_b0")
+    content = {k: v for k, v in checkpoint(model).items() if not k.startswith("decode_head")}
+    content |= {"classifier.weight": np.zeros((1000, 256)), "classifier.bias": np.zeros(1000)}
+    models.load_torch_weights(model, content)
+    assert isinstance(model.backbone.stages[3].norm.scale.get_value(), jax.Array)
+    assert isinstance(model.head.fuse.get_value(), jax.ShapeDtypeStruct)
+
+
+def test_everything_that_does_not_fit_is_named_in_one_line(model):
+    content = checkpoint(model)
+    del content["classifier.conv2d_list.1.bias"]
+    del content[f"{TORCHVISION}bn1.weight"]
+    content["aux.weight"] = np.zeros(3)
+    content["classifier.conv2d_list.0.weight"] = np.zeros((16, 2048, 3, 3))
+    content[f"{TORCHVISION}layer1.0.bn1.bias"] = np.zeros((32,))
+    with pytest.raises(InputError) as error:
+        models.load_torch_weights(model, content)
+    message = str(error.value)
+    assert "\n" not in message
+    assert "2 missing: " in message
+    assert "1 unknown: aux.weight" in message
+    assert "2 of another shape: " in message
+    for part in (
+        "classifier.conv2d_list.1.bias",
+        f"{TORCHVISION}bn1.weight",
+        "conv2d_list.0.weight [16, 2048, 3, 3], expected [19, 2048, 3, 3]",
+        "layer1.0.bn1.bias [32], expected [64]",
+    ):
+        assert part in message
+    assert isinstance(model.backbone.conv1.kernel.get_value(), jax.ShapeDtypeStruct)
+
+
+def test_a_network_without_torch_counterpart():
+    with pytest.raises(InputError, match="SmallUNet has no torch counterpart"):
+        models.load_torch_weights(shapes("small_unet"), {})
+
+
+def test_safetensors_file(tmp_path):
+    model = shapes("segformer_b0")
+    path = tmp_path / "weights.safetensors"
+    content = {name: np.ascontiguousarray(value) for name, value in checkpoint(model).items()}
+    content["decode_head.batch_norm.num_batches_tracked"] = np.array(3)
+    safetensors.numpy.save_file(content, path)
+    models.load_torch_weights(model, path)
+    assert {float(x.max()) for x in jax.tree.leaves(nnx.state(model))} == {0.5}
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"weights\.safetensors: not a readable safetensors file"):
+        models.load_torch_weights(model, path)
+
+
+def test_files_that_cannot_be_read(model, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no such file"):
+        models.load_torch_weights(model, tmp_path / "none.safetensors")
+    path = tmp_path / "weights.npz"
+    path.touch()
+    with pytest.raises(InputError, match=re.escape(".npz suffix found, expected .safetensors")):
+        models.load_torch_weights(model, path)
+    path = tmp_path / "weights.pth"
+    path.touch()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"install cbda_jax\[convert\].*convert_weights"):
+        models.load_torch_weights(model, path)
+
+
+def test_pth_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    model = shapes("segformer_b0")
+    path = tmp_path / "weights.pth"
+    content = {name: torch.tensor(np.array(v)).half() for name, v in checkpoint(model).items()}
+    torch.save({"state_dict": content, "epoch": 3}, path)
+    models.load_torch_weights(model, path)
+    assert {float(x.max()) for x in jax.tree.leaves(nnx.state(model))} == {0.5}
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"weights\.pth: torch cannot read it"):
+        models.load_torch_weights(model, path)
