@@ -224,8 +224,8 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
 
 
 def parallel_map(
-    function: Callable[[Pair], dict[str, Any] | None], items: Iterable[Pair]
-) -> Iterator[dict[str, Any] | None]:
+    function: Callable[[Pair], dict[str, Any]], items: Iterable[Pair]
+) -> Iterator[dict[str, Any]]:
     """Maps in threads (decoding and resizing release the lock), in order, a few items ahead."""
     workers = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(workers)
