@@ -174,7 +174,8 @@ def record_batches(
 
 
 def _read_ahead(source: Any, threads: int, prefetch: int) -> grain.DatasetIterator:
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+    # Fewer waiting batches than threads would idle some of them.
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, threads))
     return iter(grain.MapDataset.source(source).to_iter_dataset(options))
 
 

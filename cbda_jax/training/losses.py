@@ -63,8 +63,22 @@ def _neighbourhood(
 ) -> tuple[Array, Array]:
     """Softmax, and its 3 x 3 mean with replicated edges."""
     probabilities = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
-    padded = jnp.pad(probabilities, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    return probabilities, _box3(padded) / jnp.float32(9)
+    return probabilities, _sum3(_sum3(probabilities, 1), 2) / jnp.float32(9)
+
+
+def _sum3(x: Array, axis: int) -> Array:
+    """Sums of three neighbours along an axis, the edges replicated.
+
+    By concatenation: through `jnp.pad(mode="edge")` forward and backward take twice as long on CPU.
+    """
+
+    def part(first: int, last: int) -> Array:
+        return jax.lax.slice_in_dim(x, first, last, axis=axis)
+
+    n = x.shape[axis]
+    before = jnp.concatenate([part(0, 1), part(0, n - 1)], axis)
+    after = jnp.concatenate([part(1, n), part(n - 1, n)], axis)
+    return before + x + after
 
 
 def local_consistency_l1(

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from cbda_jax.data.labels import class_pixels
+from cbda_jax.data.prepare import create_builder, prepare_builder
 from cbda_jax.data.synthetic_city import builder as synthetic_city
 from cbda_jax.data.synthetic_city import draw_scene
 from cbda_jax.errors import InputError
@@ -23,6 +24,12 @@ SMALL = {
 }
 
 
+def _prepare(data_dir, **values):
+    builder = create_builder("synthetic_city", data_dir=data_dir, **values)
+    prepare_builder(builder)
+    return builder
+
+
 def _raw(builder, split):
     skip = tfds.decode.SkipDecoding()
     return builder.as_data_source(split, decoders={"image": skip, "label": skip})
@@ -30,7 +37,7 @@ def _raw(builder, split):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    return synthetic_city.prepare(tmp_path_factory.mktemp("tfds"), **SMALL)
+    return _prepare(tmp_path_factory.mktemp("tfds"), **SMALL)
 
 
 @pytest.mark.parametrize("split", synthetic_city.SPLITS)
@@ -62,12 +69,12 @@ def test_splits_hold_different_scenes(prepared):
 def test_prepared_once(prepared):
     folder = Path(prepared.data_dir)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    synthetic_city.prepare(folder.parents[2], **SMALL)
+    _prepare(folder.parents[2], **SMALL)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_smaller_split_is_the_beginning_of_a_larger_one(prepared, tmp_path):
-    fewer = synthetic_city.prepare(tmp_path, **SMALL | {"target_train": 2})
+    fewer = _prepare(tmp_path, **SMALL | {"target_train": 2})
     assert fewer.builder_config.name != prepared.builder_config.name
     for index in range(2):
         ours, theirs = _raw(fewer, "target_train")[index], _raw(prepared, "target_train")[index]
@@ -84,8 +91,8 @@ def test_interrupted_preparation_leaves_nothing_that_looks_finished(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(synthetic_city, "draw_scene", fail)
         with pytest.raises(KeyboardInterrupt):
-            synthetic_city.prepare(tmp_path, **SMALL)
-    builder = synthetic_city.prepare(tmp_path, **SMALL)
+            _prepare(tmp_path, **SMALL)
+    builder = _prepare(tmp_path, **SMALL)
     assert len(_raw(builder, "target_test")) == SMALL["target_test"]
 
 
@@ -94,15 +101,13 @@ def test_needs_no_tensorflow(prepared):
 
 
 def test_default_config_by_any_road(tmp_path):
-    config = synthetic_city.SyntheticCityConfig()
+    name = synthetic_city.SyntheticCityConfig().name
     roads = [
         synthetic_city.SyntheticCity(data_dir=tmp_path),
-        synthetic_city.SyntheticCity(data_dir=tmp_path, config=config),
-        synthetic_city.SyntheticCity(
-            data_dir=tmp_path, config=synthetic_city.SyntheticCityConfig(height=96)
-        ),
+        create_builder("synthetic_city", data_dir=tmp_path),
+        create_builder("synthetic_city", data_dir=tmp_path, height=96),
     ]
-    assert {builder.builder_config.name for builder in roads} == {config.name}
+    assert {builder.builder_config.name for builder in roads} == {name}
 
 
 def test_builder_survives_pickling(prepared):

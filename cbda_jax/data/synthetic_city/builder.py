@@ -1,17 +1,14 @@
 """The TFDS data set `synthetic_city`: scenes drawn on first use, kept as ArrayRecord files."""
 
-import contextlib
 import dataclasses
 import io
-import os
-import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 from PIL import Image
+from tqdm import tqdm
 
 from cbda_jax.data.labels import CITYSCAPES_19, class_pixels
 from cbda_jax.data.synthetic_city.scene import VERSION, draw_scene
@@ -84,10 +81,8 @@ class SyntheticCity(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version(VERSION)
 
-    def __init__(self, *, config: SyntheticCityConfig | None = None, **options: Any):
-        # Not by BUILDER_CONFIGS: TFDS refuses a config of the same name as one listed there, and
-        # a config that spells out the default values has that name.
-        super().__init__(config=config or SyntheticCityConfig(), **options)
+    BUILDER_CONFIGS: ClassVar[list[SyntheticCityConfig]] = [SyntheticCityConfig()]
+    OWN_PROGRESS_BAR = True
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -113,7 +108,9 @@ class SyntheticCity(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         assert isinstance(config, SyntheticCityConfig)
         domain = split.partition("_")[0]
-        for index in range(config.scenes(split)):
+        # disable=None: no bar where standard error is no terminal.
+        scenes = tqdm(range(config.scenes(split)), desc=f"draw {split}", unit="scene", disable=None)
+        for index in scenes:
             seed = config.scene_seed(split, index)
             image, label = draw_scene(domain, seed, config.height, config.width)
             yield (
@@ -132,70 +129,3 @@ def _png(array: np.ndarray) -> io.BytesIO:
     Image.fromarray(array).save(file, "PNG", compress_level=1)
     file.seek(0)
     return file
-
-
-def prepare(
-    data_dir: str | os.PathLike[str],
-    *,
-    height: int = 96,
-    width: int = 192,
-    source_train: int = 300,
-    target_train: int = 200,
-    target_val: int = 60,
-    target_test: int = 100,
-    seed: int = 0,
-) -> SyntheticCity:
-    """The data set in `data_dir`, drawn first if it is not there yet.
-
-    Args:
-        data_dir: the TFDS folder; the data set gets its own below it.
-        height: H of images and labels in pixels, at least 32.
-        width: W, at least 32.
-        source_train: how many scenes of the source domain.
-        target_train: how many scenes in the target pool.
-        target_val: how many target scenes to watch training with.
-        target_test: how many target scenes to report on.
-        seed: other seeds draw other scenes, in 0..2000.
-
-    Returns:
-        A builder whose records can be read with `as_data_source`.
-
-    Raises:
-        InputError: a value is out of range.
-    """
-    config = SyntheticCityConfig(
-        height=height,
-        width=width,
-        source_train=source_train,
-        target_train=target_train,
-        target_val=target_val,
-        target_test=target_test,
-        seed=seed,
-    )
-    folder = os.fspath(data_dir)
-    with _quiet():
-        builder = SyntheticCity(config=config, data_dir=folder, file_format="array_record")
-        ready = builder.is_prepared()
-    if not ready:
-        logging.info("Drawing %s into %s", config.description, builder.data_dir)
-        with _quiet():
-            builder.download_and_prepare()
-    return builder
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TFDS from warning of every custom config, announcing a download, and filling log files.
-
-    On a terminal, its progress bar stays.
-    """
-    verbosity = logging.get_verbosity()
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        tfds.enable_progress_bar()
