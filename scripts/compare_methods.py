@@ -40,8 +40,10 @@ _FIGURES = {"mIoU": "miou", "lowest class": "min_iou", "five lowest": "worst5_io
 def _run(method: str, seed: str, extra: list[str]) -> dict[str, float]:
     workdir = Path(_OUT.value) / f"{method}-s{seed}"
     argument = f"method={method},seed={seed},budget={_BUDGET.value:g}"
-    command = [sys.executable, "-m", "cbda_jax.main", f"--workdir={workdir}", *extra]
-    subprocess.run([*command, f"--config={_CONFIG.value}:{argument}"], check=True)
+    command = [sys.executable, "-m", "cbda_jax.main", f"--config={_CONFIG.value}:{argument}"]
+    status = subprocess.run([*command, f"--workdir={workdir}", *extra]).returncode
+    if status:
+        sys.exit(status)
     result = json.loads((workdir / "result.json").read_text())
     rounds = result["rounds"]
     figures = {name: 100 * result["evaluation"][key] for name, key in _FIGURES.items()}
