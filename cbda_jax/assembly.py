@@ -100,6 +100,8 @@ def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Re
         options = {"size": tuple(size), "num_classes": config.num_classes}
         if config.data.root:
             options["root"] = str(Path(config.data.root).expanduser() / dataset)
+        if config.data.source_files and name == config.data.source:
+            options["files"] = Path(config.data.source_files).expanduser()
     opener = functools.partial(
         records.open_records, name, data_dir=Path(config.data.dir).expanduser(), **options
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from cbda_jax import (
     __version__,
@@ -56,7 +57,9 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train") -> None:
         return
     experiment = Experiment(config, method, workdir)
     # Only now: a config that cannot be run leaves no trace.
-    workdirs.claim(workdir, config, write=jax.process_index() == 0 and mode == "train")
+    if mode == "train" and jax.process_index() == 0:
+        workdirs.claim(workdir, config, write=True)
+    multihost_utils.sync_global_devices("the workdir is claimed")
     with experiment.open():
         {
             "train": experiment.train,

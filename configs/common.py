@@ -38,6 +38,8 @@ def base() -> ml_collections.ConfigDict:
     # Holds the folders gtav/, synthia/ and cityscapes/ as downloaded; unused once prepared.
     data.root = ""
     data.source = "synthetic_city/source_train"
+    # A list of the source images to use, a file name a line; "": all. Of gtav and synthia.
+    data.source_files = ""
     data.target = "synthetic_city/target_train"
     data.val = "synthetic_city/target_val"  # evaluated on while training
     data.test = "synthetic_city/target_test"  # evaluated on at the end
