@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,14 @@ def _command(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda
         "--config.compilation_cache=",
         *flags,
     ]
+
+
+def _centres(workdir):
+    found = []
+    for path in sorted((workdir / "queries").glob("round_*.npz")):
+        with np.load(path) as log:
+            found.append(np.stack([log["image"], log["row"], log["col"]]).tolist())
+    return found
 
 
 def _environment(devices=1):
@@ -137,6 +146,11 @@ def test_killed_in_a_round_and_between_checkpoints_it_ends_the_same(unbroken, da
         return metrics.exists() and max(_losses(workdir), default=0) >= 10
 
     for condition in (in_the_second_round, between_checkpoints):
+        if condition is between_checkpoints:
+            # One round from the checkpoint before it, without training.
+            done = _run(workdir, data_dir, "--mode=acquire")
+            assert done.returncode == 0, done.stderr
+            assert _queries(workdir) == _queries(unbroken[0])
         process = subprocess.Popen(
             _command(workdir, data_dir),
             cwd=ROOT,
@@ -152,6 +166,40 @@ def test_killed_in_a_round_and_between_checkpoints_it_ends_the_same(unbroken, da
     assert _queries(workdir) == _queries(reference)
     assert _result(workdir)["evaluation"] == _result(reference)["evaluation"]
     assert _losses(workdir) == _losses(reference)
+
+
+@pytest.mark.slow
+def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_path):
+    reference, _ = unbroken
+    done = _run(tmp_path / "devices", data_dir, devices=2)
+    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    processes = [
+        subprocess.Popen(
+            _command(
+                tmp_path / "processes",
+                data_dir,
+                *(f"--coordinator={address}", "--processes=2", f"--process={i}"),
+            ),
+            cwd=ROOT,
+            env=_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    messages = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], messages
+    assert _queries(tmp_path / "processes") == _queries(tmp_path / "devices")
+    assert _centres(tmp_path / "devices") == _centres(reference)
+    for other in ("devices", "processes"):
+        losses = _losses(tmp_path / other)
+        assert losses.keys() == _losses(reference).keys()
+        np.testing.assert_allclose(
+            list(losses.values()), list(_losses(reference).values()), rtol=1e-4
+        )
 
 
 @pytest.mark.slow
