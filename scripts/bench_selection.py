@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cbda_jax.acquisition import Pool, greedy_picks, region_scores, rounds
+from cbda_jax.acquisition import Pool, greedy_picks, local_maxima, region_scores
 from cbda_jax.acquisition.candidates import SLOT_BYTES
 from cbda_jax.acquisition.keys import LOWEST, to_key
 
@@ -116,7 +116,9 @@ def main() -> None:
     rows = []
     for budget in options.budget:
         capacity = -(-int(height * width * budget) // (RADIUS + 1) ** 2)
-        count_rounds = jax.jit(partial(rounds.select_counting, radius=RADIUS, capacity=capacity))
+        count_rounds = jax.jit(
+            partial(local_maxima.select_counting, radius=RADIUS, capacity=capacity)
+        )
         for name, score in score_maps(height, width).items():
             if options.maps and name not in options.maps:
                 continue

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int32
 
-from cbda_jax.acquisition import rounds, tournament
+from cbda_jax.acquisition import local_maxima, tournament
 from cbda_jax.acquisition.keys import LOWEST, from_key, to_key
 from cbda_jax.errors import InputError
 
@@ -54,9 +54,9 @@ def greedy_picks(
         blocked: `[H, W]` bool, True where no pick may be centred.
         floor: stop before the first pick that scores less, so that candidates which could not be
             chosen any more cost nothing (`Pool.threshold`).
-        algorithm: "tournament" (one pick at a time, in a few microseconds on a CPU), "rounds"
-            (parallel local maxima) or "auto": the tournament on CPUs, rounds elsewhere. The result
-            is the same.
+        algorithm: "tournament" (one pick at a time, in a few microseconds on a CPU), "local_maxima"
+            (rounds of them in parallel) or "auto": the tournament on CPUs, local maxima elsewhere.
+            The result is the same.
 
     Returns:
         The picks in the order of the sequential loop.
@@ -95,12 +95,12 @@ def _by_platform(key, limit, floor, *, radius, capacity):
         limit,
         floor,
         cpu=partial(tournament.select, **options),
-        default=partial(rounds.select, **options),
+        default=partial(local_maxima.select, **options),
     )
 
 
 _ALGORITHMS = {
     "auto": _by_platform,
     "tournament": tournament.select,
-    "rounds": rounds.select,
+    "local_maxima": local_maxima.select,
 }

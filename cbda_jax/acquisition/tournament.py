@@ -2,7 +2,7 @@
 
 A pick touches at most 2 x 2 tiles, so it costs a few thousand operations whatever the image holds:
 ramps and plateaus, long chains of dependent picks for a parallel algorithm, cost nothing extra.
-On a CPU a step takes microseconds; on an accelerator it would be all latency (see rounds.py).
+On a CPU a step takes microseconds; on an accelerator it would be all latency (see local_maxima.py).
 """
 
 import jax

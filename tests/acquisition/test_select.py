@@ -11,11 +11,11 @@ import pytest
 import sequential
 from jax.sharding import AxisType, PartitionSpec
 
-from cbda_jax.acquisition import blocked_mask, greedy_picks, rounds
+from cbda_jax.acquisition import blocked_mask, greedy_picks, local_maxima
 from cbda_jax.acquisition.keys import LOWEST, to_key
 from cbda_jax.errors import InputError
 
-ALGORITHMS = ("tournament", "rounds")
+ALGORITHMS = ("tournament", "local_maxima")
 CAPACITY = 40
 
 
@@ -146,7 +146,7 @@ def test_chains_until_nothing_is_left(name, algorithm):
 def test_bounds_keep_rounds_few(name):
     """A small budget does not wait for the chain through the whole image."""
     key = to_key(jnp.asarray(HARD[name]))
-    select = jax.jit(partial(rounds.select_counting, radius=2, capacity=900))
+    select = jax.jit(partial(local_maxima.select_counting, radius=2, capacity=900))
     lowest = jnp.int32(LOWEST + 1)
     few, all_ = (int(select(key, jnp.int32(budget), lowest)[4]) for budget in (8, 900))
     assert 2 * few <= all_
@@ -181,7 +181,7 @@ class TestSpecialValues:
         check(picks, expected)
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "rounds"])
+@pytest.mark.parametrize("algorithm", ["auto", "local_maxima"])
 def test_batched_and_sharded(algorithm):
     rng = np.random.default_rng(0)
     score = rng.integers(0, 9, (16, 32, 48)).astype(np.float32)
@@ -218,7 +218,7 @@ def test_wrong_arguments():
         greedy_picks(score, 1, radius=-1, capacity=8)
     with pytest.raises(InputError, match="capacity of 0"):
         greedy_picks(score, 0, radius=1, capacity=0)
-    with pytest.raises(InputError, match="tournament, rounds"):
+    with pytest.raises(InputError, match="tournament, local_maxima"):
         greedy_picks(score, 1, radius=1, capacity=8, algorithm="bisection")
 
 
