@@ -51,7 +51,7 @@ def main(_: list[str]) -> None:
     between = np.full((8, rows[0].shape[1], 3), 255, np.uint8)
     sheet = np.concatenate([rows[0], between, rows[1]], axis=0)
     Path(_OUT.value).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).quantize(128).save(_OUT.value, optimize=True)
+    Image.fromarray(sheet).save(_OUT.value, optimize=True)
 
 
 if __name__ == "__main__":

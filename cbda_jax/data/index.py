@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from cbda_jax.files import write_atomic
+
 
 def index_path(directory: str | os.PathLike[str], split: str) -> Path:
     """Where the index of a split lies: in the prepared data set's own folder."""
@@ -29,13 +31,11 @@ def write_index(
         image_ids: n ids, in the order of the records.
         class_pixels: int64 [n, C], pixels of every class in the stored labels.
     """
-    path = index_path(directory, split)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        np.savez(temporary, image_ids=np.array(image_ids, np.str_), class_pixels=class_pixels)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    ids = np.array(image_ids, np.str_)
+    write_atomic(
+        index_path(directory, split),
+        lambda file: np.savez(file, image_ids=ids, class_pixels=class_pixels),
+    )
 
 
 def read_index(

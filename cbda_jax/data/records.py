@@ -120,7 +120,7 @@ class Records:
             example = self._source[i]
             ids.append(example["image_id"].decode())
             class_pixels.append(example["class_pixels"])
-        with contextlib.suppress(OSError):  # The folder may be read-only.
+        with contextlib.suppress(InputError):  # The folder may be read-only.
             write_index(self.directory, self.split, ids, np.stack(class_pixels))
         return tuple(ids), np.stack(class_pixels)
 
