@@ -1,4 +1,4 @@
-"""Runs several methods with several seeds, one after the other, and prints their figures.
+"""Runs several methods with several seeds, one after the other; prints their figures in percent.
 
     python scripts/compare_methods.py --config=configs/synthetic.py --out=runs/compare \
         --methods=source_only,ripu,cbda,full_supervision --seeds=0,1,2
@@ -34,7 +34,12 @@ _METHODS = flags.DEFINE_list(
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _BUDGET = flags.DEFINE_float("budget", 0.05, "Fraction of the target's pixels.")
 
-_FIGURES = {"mIoU": "miou", "lowest class": "min_iou", "five lowest": "worst5_iou"}
+_FIGURES = {
+    "mIoU": "miou",
+    "lowest class": "min_iou",
+    "five lowest": "worst5_iou",
+    "labelled": "labelled_fraction",
+}
 
 
 def _run(method: str, seed: str, extra: list[str]) -> dict[str, float]:
@@ -45,9 +50,7 @@ def _run(method: str, seed: str, extra: list[str]) -> dict[str, float]:
     if status:
         sys.exit(status)
     result = json.loads((workdir / "result.json").read_text())
-    rounds = result["rounds"]
-    figures = {name: 100 * result["evaluation"][key] for name, key in _FIGURES.items()}
-    return figures | {"labelled": 100 * rounds[-1]["fraction"] if rounds else 0.0}
+    return {name: 100 * result["evaluation"][key] for name, key in _FIGURES.items()}
 
 
 def main(arguments: list[str]) -> None:
@@ -57,14 +60,13 @@ def main(arguments: list[str]) -> None:
         for method in _METHODS.value
     }
     print(f"| method | {' | '.join(_FIGURES)} | labelled % |")
-    print("| --- | " + "---: | " * (len(_FIGURES) + 1))
+    print("| --- |" + " ---: |" * len(_FIGURES))
     for method, runs in found.items():
         cells = []
         for name in _FIGURES:
             values = [run[name] for run in runs]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             cells.append(f"{statistics.fmean(values):.1f} ± {spread:.1f}")
-        cells.append(f"{statistics.fmean(run['labelled'] for run in runs):.2f}")
         print(f"| {method} | {' | '.join(cells)} |")
 
 

@@ -98,7 +98,11 @@ def test_devices_and_batches_make_no_difference(network, images, allocation):
     reference = _listed(_choose(network, images, allocation=allocation)[0])
     for devices, batch in ((1, 1), (1, 4), (2, 4)):
         other, _ = _choose(network, images, allocation=allocation, devices=devices, batch=batch)
-        assert _listed(other) == reference
+        # Convolutions round differently in batches of other sizes, so scores agree to that.
+        for ours, theirs in zip(_listed(other), reference, strict=True):
+            assert ours[:3] == theirs[:3]
+            assert ours[3] == pytest.approx(theirs[3], rel=1e-5)
+            assert ours[4] == theirs[4]
 
 
 def test_an_image_that_holds_most_of_the_best_is_asked_again(network, images):

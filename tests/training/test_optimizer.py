@@ -52,6 +52,23 @@ def test_sgd_steps_as_torch_does():
         np.testing.assert_allclose(params[name], p, rtol=1e-5)
 
 
+def test_adamw_decays_matrices_only_and_follows_the_schedule():
+    params = {"backbone": jnp.ones((2, 3)), "head": jnp.ones((2,))}
+    optimizer = create_optimizer(
+        "adamw",
+        poly_schedule(0.1, power=1.0, steps=10),
+        head_multiplier=10.0,
+        is_head=is_head,
+        weight_decay=0.5,
+    )
+    gradients = jax.tree.map(jnp.ones_like, params)
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes types in its bias correction
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    # Adam's first step is the gradient's sign; decay is added to it for the matrix alone.
+    np.testing.assert_allclose(updates["backbone"], -0.1 * (1 + 0.5), rtol=1e-4)
+    np.testing.assert_allclose(updates["head"], -0.1 * 10, rtol=1e-4)
+
+
 def test_unknown_optimizer_is_named():
     with pytest.raises(InputError, match="'sdg' found, expected 'sgd' or 'adamw'"):
         create_optimizer("sdg", lambda _: 0.1, head_multiplier=1.0, is_head=is_head)

@@ -113,7 +113,7 @@ def test_batch_that_does_not_divide_is_an_error():
 def test_float32_state_under_bfloat16_compute():
     mesh = sharding.make_mesh()
     optimizer = training.create_optimizer(
-        "adamw", lambda _: jnp.float32(1e-3), head_multiplier=1.0, is_head=models.is_head
+        "sgd", lambda _: jnp.float32(1e-3), head_multiplier=1.0, is_head=models.is_head
     )
     graphdef, state = training.create_state(
         lambda: models.create_model("small_unet", 19, rngs=nnx.Rngs(0), dtype=jnp.bfloat16),
