@@ -123,7 +123,7 @@ class Acquirer:
         # Images differ in how much they are asked; those that would be asked more are redone.
         capacity = min(picks_per_image if per_image else 2 * picks_per_image, most)
         indices: Sequence[int] = range(count)
-        start = 0
+        start = passed = 0
         while len(indices):
             step = self._step(capacity)
             with self._placed(image, indices, previous) as batches:
@@ -139,7 +139,9 @@ class Acquirer:
                         pool.threshold,
                     )
                     pool.add(index, picks, predicted, start=start)
-                    done(min(self._batch, len(indices)))
+                    if start == 0:  # else an image is being asked again
+                        done(min(self._batch, count - passed))
+                        passed += self._batch
             if per_image or capacity == most:
                 break
             indices = pool.truncated().tolist()
