@@ -1,6 +1,6 @@
 """Draws what a run asked in one target image, beside score map, prediction and ground truth.
 
-python scripts/draw_rounds.py --workdir=runs/synthetic-cbda-0.05-s0 --out=docs/images/rounds.png --image=1
+python scripts/draw_rounds.py --workdir=RUN --out=docs/images/rounds.png --image=1
 """
 
 import io
