@@ -60,7 +60,7 @@ class MetricWriter:
             step: the training step it belongs to.
             **values: numbers, strings, booleans, None, NumPy arrays, and lists and mappings of
                 them. A number that is not finite becomes null in the JSON line, which has no NaN,
-                and stays what it is in TensorBoard.
+                and is left out of TensorBoard, which warns of each.
 
         Raises:
             InputError: the line cannot be written.
@@ -173,5 +173,5 @@ def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, floa
         tag = f"{prefix}/{name}"
         if isinstance(value, Mapping):
             yield from _numbers(tag, value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value):
             yield tag, float(value)
