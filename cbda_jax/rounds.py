@@ -3,6 +3,7 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jax.experimental import multihost_utils
@@ -125,7 +126,7 @@ class Rounds:
         with reporting.progress(
             len(ids), f"acquire round {number}", unit="image", enabled=self._first
         ) as progress:
-            chosen, _ = acquirer.choose(
+            chosen, report = acquirer.choose(
                 state,
                 self._pool.image,
                 len(ids),
@@ -137,6 +138,15 @@ class Rounds:
                 counts=self._classes(number) if self._method.class_balance == "quota" else None,
                 done=progress.update,
             )
+        about: dict[str, Any] = {
+            "method": self._name,
+            "unit": self._method.unit,
+            "requested": share * len(ids),
+            "budget": self._budget,
+        }
+        if self._method.class_balance == "quota":
+            # By predicted class: picks that could be had, and how many were taken of them.
+            about |= {"candidates": report.offered.tolist(), "quota": report.quota.tolist()}
         # Records may be in any order; the log's ids are sorted.
         in_order = tuple(sorted(ids))
         place = np.searchsorted(in_order, ids).astype(np.int32)
@@ -150,12 +160,7 @@ class Rounds:
             score=chosen.score,
             predicted=chosen.predicted,
             radius=self.squares.label_radius,
-            about={
-                "method": self._name,
-                "unit": self._method.unit,
-                "requested": share * len(ids),
-                "budget": self._budget,
-            },
+            about=about,
         )
 
     def _record(

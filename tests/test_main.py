@@ -222,6 +222,34 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
 
 
 @pytest.mark.slow
+def test_a_diverging_run_stops_and_says_what_to_do(data_dir, tmp_path):
+    done = _run(tmp_path / "run", data_dir, "--config.training.learning_rate=1e38")
+    assert done.returncode == 2
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: training diverged: found ")
+    assert "lower training.learning_rate" in line
+    assert not (tmp_path / "run" / "checkpoints" / "3").exists()
+
+
+@pytest.mark.slow
+def test_a_quota_is_kept_and_logged(data_dir, tmp_path):
+    done = _run(
+        tmp_path / "run",
+        data_dir,
+        "--config.acquisition.class_balance=quota",
+        "--config.acquisition.allocation=global",
+    )
+    assert done.returncode == 0, done.stderr
+    for number in (1, 2):
+        with np.load(tmp_path / "run" / "queries" / f"round_{number:02d}.npz") as log:
+            about = json.loads(str(log["header"]))
+            taken = np.bincount(log["predicted"], minlength=19)
+        assert about["quota"] == taken.tolist()
+        assert sum(about["quota"]) == about["requested"] == 30
+        assert all(q <= c for q, c in zip(about["quota"], about["candidates"], strict=True))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["source_only", "full_supervision"])
 def test_the_bounds_hold_no_rounds(method, data_dir, tmp_path):
     done = _run(tmp_path / "run", data_dir, config=f"configs/synthetic.py:method={method}")
