@@ -201,7 +201,7 @@ class Experiment:
         data, seed = self.config.data, self.config.seed
         streams = {}
         if self.method.source:
-            sharding.local_batch(data.source_batch, self.mesh, "data.source_batch")
+            sharding.check_batch(data.source_batch, self.mesh, "data.source_batch")
             order = (
                 sampling.DrawOrder.class_uniform(self.source.class_pixels, seed=seed)
                 if data.class_uniform
@@ -211,7 +211,7 @@ class Experiment:
                 self.source, order, data.source_batch, flip=data.flip
             )
         if self.method.target:
-            sharding.local_batch(data.target_batch, self.mesh, "data.target_batch")
+            sharding.check_batch(data.target_batch, self.mesh, "data.target_batch")
             streams["target"] = pipeline.Stream(
                 self.pool,
                 sampling.DrawOrder.shuffled(len(self.pool), seed=seed + 1),

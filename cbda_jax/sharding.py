@@ -62,8 +62,13 @@ def local(array: jax.Array) -> np.ndarray:
     return np.concatenate([np.asarray(shard.data) for shard in shards])
 
 
-def local_batch(size: int, mesh: Mesh, name: str) -> int:
-    """How many of a global batch of `size` examples this host holds.
+def check_batch(size: int, mesh: Mesh, name: str) -> None:
+    """Checks that a global batch can be spread over the mesh.
+
+    Args:
+        size: examples of all devices together.
+        mesh: of `make_mesh`.
+        name: of the config's field, for the message.
 
     Raises:
         InputError: the batch cannot be spread evenly over the devices.
@@ -73,4 +78,3 @@ def local_batch(size: int, mesh: Mesh, name: str) -> int:
             f"{name}: {size} found, which cannot be spread evenly over {mesh.size} devices; "
             f"make it a multiple of {mesh.size}, or use fewer devices"
         )
-    return size // mesh.size * len(mesh.local_devices)

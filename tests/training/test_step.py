@@ -107,7 +107,7 @@ def test_one_compilation_and_donated_state():
 
 def test_batch_that_does_not_divide_is_an_error():
     with pytest.raises(ValueError, match="6 found, which cannot be spread evenly over 8 devices"):
-        sharding.local_batch(6, sharding.make_mesh(), "data.source_batch")
+        sharding.check_batch(6, sharding.make_mesh(), "data.source_batch")
 
 
 def test_float32_state_under_bfloat16_compute():
