@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 
 from cbda_jax import acquisition, models, reporting, sharding, training
 from cbda_jax.data import records
-from cbda_jax.errors import InputError
-from cbda_jax.methods import CHOICES, Method, get_method, near
+from cbda_jax.errors import InputError, near
+from cbda_jax.methods import CHOICES, Method, get_method
 
 Config = Any
 """An `ml_collections.ConfigDict`, whose fields have no static type; see `configs/common.py`."""
@@ -77,10 +77,9 @@ def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) ->
     limits = acquisition.reach(shape, acquisition.geometry(method.unit, method.radius))
     if not 0 < budget <= limits.most:
         raise InputError(
-            f"acquisition.budget: {budget:g} found, expected above 0 and at most {limits.most:.4g},"
-            " "
-            f"all that picks of unit {method.unit} and radius {method.radius} reach in an image of "
-            f"{shape[0]} x {shape[1]}"
+            f"acquisition.budget: {budget:g} found, expected above 0 and at most "
+            f"{limits.most:.4g}, all that picks of unit {method.unit} and radius {method.radius} "
+            f"reach in an image of {shape[0]} x {shape[1]}"
         )
     if budget > limits.always:
         reporting.say(

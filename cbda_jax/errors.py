@@ -1,5 +1,8 @@
 """Errors that are the user's to mend, told in one line."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """A file, a config value or a machine is not as expected.
@@ -7,3 +10,14 @@ class InputError(ValueError):
     The message is one line that says what was found, where, what was expected and what to do;
     `cbda_jax.main` prints it without a traceback and exits with status 2.
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a mistyped one was meant to be, if any is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, or nothing: the end of a message."""
+    found = nearest(name, known)
+    return "" if found is None else f"; did you mean {found!r}?"

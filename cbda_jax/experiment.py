@@ -51,6 +51,8 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train") -> None:
     """
     method = assembly.resolve_method(config)
     workdirs.claim(workdir, config, write=False)
+    if mode != "train":
+        workdirs.check_run(workdir)
     result = workdirs.read_result(workdir)
     if mode == "train" and result is not None:
         reporting.say(f"{workdir}: this run has finished; nothing to do\n\n{result['table']}")
@@ -60,7 +62,7 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train") -> None:
     if mode == "train" and jax.process_index() == 0:
         workdirs.claim(workdir, config, write=True)
     multihost_utils.sync_global_devices("the workdir is claimed")
-    with experiment.open():
+    with experiment.open(record=mode == "train"):
         {
             "train": experiment.train,
             "evaluate": experiment.write_predictions,
@@ -80,7 +82,11 @@ class Experiment:
         self.mesh = sharding.make_mesh()
         self.host = (jax.process_index(), jax.process_count())
         self.is_first = self.host[0] == 0
-        self.pool = assembly.open_records(config, config.data.target, config.data.target_size)
+        if method.source:
+            sharding.check_batch(config.data.source_batch, self.mesh, "data.source_batch")
+        if method.target:
+            sharding.check_batch(config.data.target_batch, self.mesh, "data.target_batch")
+        self.pool = self._open(config.data.target, config.data.target_size)
         self.rounds = Rounds(
             workdir,
             self.pool,
@@ -99,8 +105,13 @@ class Experiment:
         )
 
     @contextmanager
-    def open(self) -> Iterator[None]:
-        """Goes on from the latest checkpoint; at the end, waits for what is being written."""
+    def open(self, *, record: bool) -> Iterator[None]:
+        """Goes on from the latest checkpoint; at the end, waits for what is being written.
+
+        Args:
+            record: whether figures go to the run's metrics, which are cut back to the checkpoint
+                first. Only training may: another process may be training in this workdir.
+        """
         checkpoints = Checkpoints(self.workdir / "checkpoints", keep=self.config.checkpoint.keep)
         try:
             self.checkpoints = checkpoints
@@ -108,7 +119,7 @@ class Experiment:
             if self.step:
                 self.state = checkpoints.restore(self.state)
             with reporting.MetricWriter(
-                self.workdir, resume_step=self.step or -1, enabled=self.is_first
+                self.workdir, resume_step=self.step or -1, enabled=self.is_first and record
             ) as self.metrics:
                 yield
         finally:
@@ -134,9 +145,8 @@ class Experiment:
                     self.hold_round(self.round_steps.index(self.step) + 1)
                 if self.step == total:
                     break
-                self._train_until(
-                    min([s for s in self.round_steps if s > self.step] or [total]), progress
-                )
+                last = next((at for at in self.round_steps if at > self.step), total)
+                self._train_until(last, progress)
         self._finish()
 
     def _train_until(self, last: int, progress: reporting.Progress) -> None:
@@ -201,17 +211,14 @@ class Experiment:
         data, seed = self.config.data, self.config.seed
         streams = {}
         if self.method.source:
-            sharding.check_batch(data.source_batch, self.mesh, "data.source_batch")
+            source = self._open(data.source, data.source_size)
             order = (
-                sampling.DrawOrder.class_uniform(self.source.class_pixels, seed=seed)
+                sampling.DrawOrder.class_uniform(source.class_pixels, seed=seed)
                 if data.class_uniform
-                else sampling.DrawOrder.shuffled(len(self.source), seed=seed)
+                else sampling.DrawOrder.shuffled(len(source), seed=seed)
             )
-            streams["source"] = pipeline.Stream(
-                self.source, order, data.source_batch, flip=data.flip
-            )
+            streams["source"] = pipeline.Stream(source, order, data.source_batch, flip=data.flip)
         if self.method.target:
-            sharding.check_batch(data.target_batch, self.mesh, "data.target_batch")
             streams["target"] = pipeline.Stream(
                 self.pool,
                 sampling.DrawOrder.shuffled(len(self.pool), seed=seed + 1),
@@ -223,11 +230,10 @@ class Experiment:
             )
         return streams
 
-    @functools.cached_property
-    def source(self) -> records.Records:
-        """The labelled source domain."""
-        data = self.config.data
-        return assembly.open_records(self.config, data.source, data.source_size)
+    @functools.cache  # noqa: B019 - an Experiment lives as long as the run
+    def _open(self, name: str, size: tuple[int, int]) -> records.Records:
+        """A data set, prepared and opened when it is first needed, once."""
+        return assembly.open_records(self.config, name, size)
 
     def _place(self, batch: dict[str, np.ndarray]) -> training.Batch:
         placed = sharding.shard_batch(self.mesh, batch)
@@ -295,7 +301,7 @@ class Experiment:
             final: whether this is the end of the run.
             write: also write every prediction as a PNG of Cityscapes label ids.
         """
-        data = assembly.open_records(self.config, name, self.config.data.target_size)
+        data = self._open(name, self.config.data.target_size)
 
         def keep(index: int, prediction: np.ndarray) -> None:
             content = png.encode(self.space.to_label_id[prediction])

@@ -1,10 +1,9 @@
 """The named methods: what each acquires, and which domains it trains on."""
 
-import difflib
 from dataclasses import dataclass
 
 from cbda_jax import acquisition
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, near
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,6 @@ def get_method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    raise InputError(f"method: {name!r} found, expected one of {', '.join(METHODS)}{near(name)}")
-
-
-def near(name: str, known=tuple(METHODS)) -> str:
-    """`; did you mean 'x'?` for the nearest known name, or nothing."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    raise InputError(
+        f"method: {name!r} found, expected one of {', '.join(METHODS)}{near(name, METHODS)}"
+    )

@@ -55,6 +55,18 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
         write_json(path, now)
 
 
+def check_run(workdir: Path) -> None:
+    """Checks that there is a run to look at.
+
+    Raises:
+        InputError: the folder holds none. Nothing is made.
+    """
+    if not (workdir / "config.json").exists():
+        raise InputError(
+            f"{workdir}: no run found (no config.json); train first, or check --workdir"
+        )
+
+
 def read_result(workdir: Path) -> dict[str, Any] | None:
     """What a finished run came to, None if it has not finished."""
     path = workdir / "result.json"

@@ -1,10 +1,11 @@
 """What all experiments share: every field of a config, with its meaning and its default."""
 
-import difflib
 import os
 
 import ml_collections
 from ml_collections import config_dict
+
+from cbda_jax.errors import near
 
 # Short names for `--config=FILE:name=value,name=value`.
 ARGUMENTS = {
@@ -117,11 +118,10 @@ def apply_argument(config: ml_collections.ConfigDict, argument: str | None) -> N
             continue
         name, equals, value = part.partition("=")
         if not equals or name not in ARGUMENTS:
-            close = difflib.get_close_matches(name, ARGUMENTS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"config argument {part!r} found, expected name=value with name one of "
-                f"{', '.join(ARGUMENTS)}{hint} (other fields: --config.FIELD=VALUE)"
+                f"{', '.join(ARGUMENTS)}{near(name, ARGUMENTS)} "
+                "(other fields: --config.FIELD=VALUE)"
             )
         kind = config.get_type(ARGUMENTS[name]) if "." not in ARGUMENTS[name] else None
         if kind is None:

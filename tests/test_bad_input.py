@@ -106,6 +106,13 @@ def test_a_folder_of_something_else_is_not_taken(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "acquire"])
+def test_a_mistyped_workdir_is_not_made(mode, tmp_path):
+    with pytest.raises(InputError, match="no run found"):
+        experiment.run(_config(), tmp_path / "typo", mode=mode)
+    assert not (tmp_path / "typo").exists()
+
+
 def test_a_workdir_without_room_or_permission(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError) as error:

@@ -208,8 +208,10 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
     from cbda_jax.data.labels import CITYSCAPES_19
 
     workdir, _ = unbroken
+    metrics = (workdir / "metrics.jsonl").read_bytes()
     done = _run(workdir, data_dir, "--mode=evaluate")
     assert done.returncode == 0, done.stderr
+    assert (workdir / "metrics.jsonl").read_bytes() == metrics
     paths = sorted((workdir / "predictions").glob("*_pred.png"))
     assert len(paths) == 5
     known = set(CITYSCAPES_19.to_label_id[:19].tolist())

@@ -3,12 +3,10 @@
 Both take counts of labelled pixels per class. They are NumPy on the host: 19 numbers a round.
 """
 
-import difflib
-
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, near
 
 SCHEMES = ("exp", "inverse_power", "inverse_log", "median_frequency", "effective_number")
 
@@ -55,10 +53,9 @@ def class_weights(
         InputError: for an unknown scheme, negative counts or a parameter out of its range.
     """
     if scheme not in SCHEMES:
-        close = difflib.get_close_matches(scheme, SCHEMES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise InputError(
-            f"unknown class-balance scheme {scheme!r}: expected one of {', '.join(SCHEMES)}{hint}"
+            f"unknown class-balance scheme {scheme!r}: expected one of {', '.join(SCHEMES)}"
+            f"{near(scheme, SCHEMES)}"
         )
     if not prior > 0:
         raise InputError(f"class-balance prior {prior}: expected a number above 0")

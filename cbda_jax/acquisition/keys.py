@@ -29,13 +29,6 @@ def from_key(key: Int32[Array, "*shape"]) -> Float32[Array, "*shape"]:
     )
 
 
-def to_key_host(score: np.ndarray) -> np.ndarray:
-    """`to_key` in NumPy."""
-    bits = np.ascontiguousarray(score, np.float32).view(np.int32)
-    key = np.where(bits < 0, bits ^ np.int32(_MAGNITUDE), bits)
-    return np.where(key == -1, np.int32(0), key)
-
-
 def from_key_host(key: np.ndarray) -> np.ndarray:
     """`from_key` in NumPy."""
     return np.where(key < 0, key ^ np.int32(_MAGNITUDE), key).astype(np.int32).view(np.float32)

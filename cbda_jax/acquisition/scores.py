@@ -1,6 +1,5 @@
 """Score maps: how much is to be learned from a label, for every pixel of an image."""
 
-import difflib
 import math
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float, Key, UInt8
 from cbda_jax.acquisition.entropy import entropy_and_prediction
 from cbda_jax.acquisition.impurity import window_impurity
 from cbda_jax.acquisition.windows import window_mean
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, near
 
 UNITS = ("region", "pixel")
 SCORES = ("ripu", "entropy", "impurity", "random")
@@ -182,6 +181,6 @@ def _materialised(x: jax.Array) -> jax.Array:
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"unknown {what} {name!r}: expected one of {', '.join(names)}{hint}")
+        raise InputError(
+            f"unknown {what} {name!r}: expected one of {', '.join(names)}{near(name, names)}"
+        )

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, nearest
 
 try:
     import fcntl
@@ -42,8 +41,8 @@ def create_builder(
         InputError: An unknown data set or option, or an option's value.
     """
     if dataset not in BUILDERS:
-        near = difflib.get_close_matches(dataset, BUILDERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        near = nearest(dataset, BUILDERS)
+        hint = f" Did you mean {near!r}?" if near else ""
         raise InputError(
             f"data set {dataset!r} is unknown; expected one of {', '.join(sorted(BUILDERS))}.{hint}"
         )

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
 from cbda_jax import models, resize, sharding
+from cbda_jax.errors import InputError
 from cbda_jax.training import losses
 from cbda_jax.training.state import TrainState
 
@@ -60,7 +61,15 @@ def make_train_step(
     Returns:
         A function of the state (replicated) and a global batch (`sharding.shard_batch`). The
         losses are float32 scalars, unweighted, `loss` their weighted sum, taken before the update.
+
+    Raises:
+        InputError: unknown kind of consistency.
     """
+    if consistency not in _CONSISTENCY:
+        raise InputError(
+            f"training.consistency: {consistency!r} found, expected one of "
+            f"{', '.join(_CONSISTENCY)}"
+        )
 
     def replica_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         root = jax.random.fold_in(jax.random.key(seed), state.step)

@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 
 from cbda_jax import models, sharding, training
+from cbda_jax.errors import InputError
 
 
 def _batch(source=8, target=8, size=(16, 24)):
@@ -108,6 +109,11 @@ def test_one_compilation_and_donated_state():
 def test_batch_that_does_not_divide_is_an_error():
     with pytest.raises(ValueError, match="6 found, which cannot be spread evenly over 8 devices"):
         sharding.check_batch(6, sharding.make_mesh(), "data.source_batch")
+
+
+def test_unknown_consistency_is_named():
+    with pytest.raises(InputError, match="'l3' found, expected one of l1, kl"):
+        _setup(1, consistency="l3")
 
 
 def test_float32_state_under_bfloat16_compute():
