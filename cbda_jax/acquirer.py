@@ -129,7 +129,7 @@ class Acquirer:
             with self._placed(image, indices, previous) as batches:
                 for images, index, blocked in batches:
                     picks, predicted = step(
-                        state.params,
+                        state.evaluated,
                         state.frozen,
                         images,
                         index,
@@ -155,7 +155,7 @@ class Acquirer:
         arguments = sharding.replicate(
             self._mesh, (image, np.int32(index), self._weight(weights), np.int32(number))
         )
-        found = self._maps(state.params, state.frozen, *arguments)
+        found = self._maps(state.evaluated, state.frozen, *arguments)
         return jax.tree.map(np.asarray, found)
 
     def _weight(self, weights: np.ndarray | None) -> np.ndarray:

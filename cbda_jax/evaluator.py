@@ -1,6 +1,6 @@
 """Evaluation as one program, streamed over a labelled data set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -22,9 +22,13 @@ class Evaluator:
         mesh: over which a batch of images is spread.
         num_classes: of the network.
         flip: average with the mirror image.
+        scales: of the images, over which to average; see `evaluation.probabilities`.
         batch: images of a global batch, a multiple of the devices.
         host: (index, count) of this process.
         threads: decoding threads.
+
+    Raises:
+        InputError: there is no scale, or one that is not a positive number.
     """
 
     def __init__(
@@ -34,12 +38,13 @@ class Evaluator:
         *,
         num_classes: int,
         flip: bool,
+        scales: Sequence[float] = (1.0,),
         batch: int,
         host: tuple[int, int] = (0, 1),
         threads: int = 2,
     ):
         self._step = evaluation.make_evaluate_step(
-            graphdef, mesh, num_classes=num_classes, flip=flip
+            graphdef, mesh, num_classes=num_classes, flip=flip, scales=scales
         )
         self._mesh = mesh
         self._num_classes = num_classes
@@ -75,7 +80,7 @@ class Evaluator:
         with pipeline.Prefetch(batches, self._place) as ahead:
             for index, arrays in ahead:
                 count, predicted = self._step(
-                    state.params, state.frozen, arrays["image"], arrays["label"]
+                    state.evaluated, state.frozen, arrays["image"], arrays["label"]
                 )
                 counts.append(count)
                 if keep is not None:

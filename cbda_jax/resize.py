@@ -37,6 +37,15 @@ def taps(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return low, high.astype(np.int32), weight
 
 
+def matrix(n: int, m: int) -> np.ndarray:
+    """The same as a linear map: float32 [m, n], output samples by input samples."""
+    low, high, weight = taps(n, m)
+    weights = np.zeros((m, n), np.float32)
+    np.add.at(weights, (np.arange(m), low), 1 - weight)
+    np.add.at(weights, (np.arange(m), high), weight)
+    return weights
+
+
 def bilinear(
     x: Float[Array, "*batch h w channels"], size: Sequence[int]
 ) -> Float[Array, "*batch height width channels"]:
@@ -90,20 +99,13 @@ def _backward(
     old: tuple[int, int], new: tuple[int, int], residual: None, g: jax.Array
 ) -> tuple[jax.Array]:
     del residual
-    rows, columns = _matrix(old[0], new[0]), _matrix(old[1], new[1])
+    out = g.astype(jnp.float32)
     # Full precision, or a GPU would round the gradient to TF32 and a TPU to bfloat16.
-    out = jnp.einsum(
-        "...HWc,Hh,Ww->...hwc", g.astype(jnp.float32), rows, columns, precision="highest"
-    )
+    if old[0] != new[0]:
+        out = jnp.einsum("...HWc,Hh->...hWc", out, matrix(old[0], new[0]), precision="highest")
+    if old[1] != new[1]:
+        out = jnp.einsum("...hWc,Ww->...hwc", out, matrix(old[1], new[1]), precision="highest")
     return (out.astype(g.dtype),)
-
-
-def _matrix(n: int, m: int) -> np.ndarray:
-    low, high, weight = taps(n, m)
-    matrix = np.zeros((m, n), np.float32)
-    np.add.at(matrix, (np.arange(m), low), 1 - weight)
-    np.add.at(matrix, (np.arange(m), high), weight)
-    return matrix
 
 
 _bilinear.defvjp(_forward, _backward)

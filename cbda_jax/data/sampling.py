@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Float64, Int32, Int64
 
 from cbda_jax.errors import InputError
 
-# Names the two orders apart, so that one seed gives unrelated random numbers to each.
-_CLASS_UNIFORM, _SHUFFLED = 1, 2
+# Names the orders apart, so that one seed gives unrelated random numbers to each.
+_CLASS_UNIFORM, _SHUFFLED, _RARE_CLASS = 1, 2, 3
 
 
 def class_uniform_order(
@@ -21,50 +21,125 @@ def class_uniform_order(
     *,
     seed: int,
     epoch: int,
-    temperature: float = 1.0,
 ) -> Int32[np.ndarray, " length"]:
     """Draws records so that rare classes are seen as often as common ones.
 
-    For every draw, a class with probability proportional to (1 / log(1.01 + p_c))^(1/temperature),
-    p_c being its share of the labelled pixels of the images drawn before in this epoch (uniform at
-    first), then, uniformly, an image that holds it. A class that no image holds is never drawn. As
-    in RIPU (Xie et al., CVPR 2022), after the log-balanced weights of ENet (Paszke et al., 2016).
+    For every draw, a class with probability proportional to 1 / log(1.01 + p_c), p_c being its
+    share of the labelled pixels of the images drawn before in this epoch (uniform at first), then,
+    uniformly, an image that holds it. A class that no image holds is never drawn. As in RIPU (Xie
+    et al., CVPR 2022), after the log-balanced weights of ENet (Paszke et al., 2016).
 
     Args:
         class_pixels: int64 [n, C], labelled pixels of every class in every image.
         length: How many draws the epoch has.
         seed: Of the run.
         epoch: Counted from 0.
-        temperature: Above 1 draws classes more evenly, below 1 favours rare ones more.
 
     Returns:
         int32 [length], record indices, with repetition.
 
     Raises:
-        InputError: No image holds any labelled pixel, or the temperature is not above 0.
+        InputError: No image holds any labelled pixel.
     """
-    if not temperature > 0:
-        raise InputError(f"temperature is {temperature}; expected a number above 0.")
+    _check_labelled(class_pixels)
     holders = [np.flatnonzero(column) for column in class_pixels.T]
-    drawable = np.array([len(images) > 0 for images in holders])
-    if not drawable.any():
-        raise InputError(
-            f"none of {len(class_pixels)} images holds a labelled pixel; expected some to draw"
-            " images by their classes. Check the labels and num_classes."
-        )
+    drawable = class_pixels.any(axis=0)
     uniform = _generator(_CLASS_UNIFORM, seed, epoch).random((length, 2))
     pixels = class_pixels.astype(np.float64)
     seen = np.zeros(class_pixels.shape[1])
     order = np.empty(length, np.int32)
-    exponent = -1.0 / temperature
     for draw, (which_class, which_image) in enumerate(uniform.tolist()):
-        weights = np.log(1.01 + seen / max(seen.sum(), 1.0)) ** exponent * drawable
+        weights = drawable / np.log(1.01 + seen / max(seen.sum(), 1.0))
         steps = weights.cumsum()
         # The product may round up to the last step, which no class lies beyond.
         point = min(which_class * steps[-1], steps[-1] * (1 - 1e-15))
         images = holders[np.searchsorted(steps, point, side="right")]
         order[draw] = image = images[int(which_image * len(images))]
         seen += pixels[image]
+    return order
+
+
+def rare_class_probabilities(
+    class_pixels: Int64[np.ndarray, "images classes"], temperature: float
+) -> Float64[np.ndarray, " classes"]:
+    """P(c) proportional to exp((1 - f_c) / temperature), f_c the class's share of labelled pixels.
+
+    Rare class sampling of DAFormer (Hoyer et al., CVPR 2022). The lower the temperature, the more
+    it favours rare classes; infinity draws all alike. A class without pixels has probability 0.
+
+    Args:
+        class_pixels: int64 [n, C], labelled pixels of every class in every image.
+        temperature: Above 0.
+
+    Returns:
+        float64 [C], of sum 1.
+
+    Raises:
+        InputError: No image holds any labelled pixel, or the temperature is not above 0.
+    """
+    if not temperature > 0:
+        raise InputError(
+            f"temperature of rare-class sampling: {temperature} found, expected a number above 0,"
+            " such as 0.01"
+        )
+    _check_labelled(class_pixels)
+    pixels = class_pixels.sum(axis=0)
+    present = pixels > 0
+    share = pixels[present] / pixels.sum()
+    weights = np.zeros(len(pixels))
+    # Relative to the rarest class, whose weight is 1: no exponential overflows.
+    with np.errstate(over="ignore"):
+        weights[present] = np.exp((share.min() - share) / temperature)
+    return weights / weights.sum()
+
+
+def rare_class_order(
+    class_pixels: Int64[np.ndarray, "images classes"],
+    length: int,
+    *,
+    seed: int,
+    epoch: int,
+    temperature: float = 0.01,
+    min_pixels: int = 3000,
+) -> Int32[np.ndarray, " length"]:
+    """Draws records by rare-class sampling: a class by its rarity, then an image that shows it.
+
+    For every draw, a class by `rare_class_probabilities`, then, uniformly, one of the images that
+    hold at least `min_pixels` of it; of all that hold it where none holds so many. As in DAFormer
+    (Hoyer et al., CVPR 2022), whose network sees crops around such pixels; here, whole images.
+
+    Args:
+        class_pixels: int64 [n, C], labelled pixels of every class in every image.
+        length: How many draws the epoch has.
+        seed: Of the run.
+        epoch: Counted from 0.
+        temperature: Above 0.
+        min_pixels: DAFormer counts its 3000 in labels of 1914 x 1052, the size of GTAV; the same
+            area is 1370 pixels of labels of 1280 x 720.
+
+    Returns:
+        int32 [length], record indices, with repetition.
+
+    Raises:
+        InputError: No image holds any labelled pixel, the temperature is not above 0, or min_pixels
+            is below 1.
+    """
+    if min_pixels < 1:
+        raise InputError(
+            f"min_pixels of rare-class sampling: {min_pixels} found, expected 1 or more"
+        )
+    probability = rare_class_probabilities(class_pixels, temperature)
+    uniform = _generator(_RARE_CLASS, seed, epoch).random((length, 2))
+    steps = probability.cumsum()
+    # The product may round up to the last step, which no class lies beyond.
+    points = np.minimum(uniform[:, 0] * steps[-1], steps[-1] * (1 - 1e-15))
+    classes = np.searchsorted(steps, points, side="right")
+    order = np.empty(length, np.int32)
+    for c in np.unique(classes):
+        pixels, drawn = class_pixels[:, c], classes == c
+        least = min_pixels if pixels.max() >= min_pixels else 1
+        images = np.flatnonzero(pixels >= least)
+        order[drawn] = images[(uniform[drawn, 1] * len(images)).astype(np.intp)]
     return order
 
 
@@ -111,16 +186,30 @@ class DrawOrder:
 
     @classmethod
     def class_uniform(
+        cls, class_pixels: Int64[np.ndarray, "images classes"], *, seed: int
+    ) -> "DrawOrder":
+        """Epochs of `class_uniform_order`, as long as there are images."""
+        length = len(class_pixels)
+        return cls(functools.partial(_class_uniform_epoch, class_pixels, length, seed=seed), length)
+
+    @classmethod
+    def rare_class(
         cls,
         class_pixels: Int64[np.ndarray, "images classes"],
         *,
         seed: int,
-        temperature: float = 1.0,
+        temperature: float = 0.01,
+        min_pixels: int = 3000,
     ) -> "DrawOrder":
-        """Epochs of `class_uniform_order`, as long as there are images."""
+        """Epochs of `rare_class_order`, as long as there are images."""
         length = len(class_pixels)
         order = functools.partial(
-            _class_uniform_epoch, class_pixels, length, seed=seed, temperature=temperature
+            _rare_class_epoch,
+            class_pixels,
+            length,
+            seed=seed,
+            temperature=temperature,
+            min_pixels=min_pixels,
         )
         return cls(order, length)
 
@@ -153,12 +242,24 @@ class DrawOrder:
         self.__init__(state["epoch_order"], state["length"])
 
 
+def _check_labelled(class_pixels: np.ndarray) -> None:
+    if not class_pixels.any():
+        raise InputError(
+            f"none of {len(class_pixels)} images holds a labelled pixel; expected some to draw"
+            " images by their classes. Check the labels and num_classes."
+        )
+
+
 def _class_uniform_epoch(
-    class_pixels: np.ndarray, length: int, epoch: int, *, seed: int, temperature: float
+    class_pixels: np.ndarray, length: int, epoch: int, *, seed: int
 ) -> np.ndarray:
-    return class_uniform_order(
-        class_pixels, length, seed=seed, epoch=epoch, temperature=temperature
-    )
+    return class_uniform_order(class_pixels, length, seed=seed, epoch=epoch)
+
+
+def _rare_class_epoch(
+    class_pixels: np.ndarray, length: int, epoch: int, **options: Any
+) -> np.ndarray:
+    return rare_class_order(class_pixels, length, epoch=epoch, **options)
 
 
 def _shuffled_epoch(n: int, epoch: int, *, seed: int) -> np.ndarray:

@@ -1,5 +1,8 @@
 """The four losses of the recipe, each a total and the number of terms it is the mean of.
 
+These are the definitions, on logits at full resolution. Training computes the same numbers in
+blocks of rows (`training.blocks`).
+
 Totals and counts stay apart so that a batch which is spread over devices is averaged as one batch:
 sum the totals, sum the counts, divide (`training.step`).
 """
@@ -11,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
 IGNORE = 255
-_EPSILON = 1e-6  # inside the logarithms, as in the reference implementation of RIPU
+EPSILON = 1e-6  # inside the logarithms, as in the reference implementation of RIPU
 
 
 class Mean(NamedTuple):
@@ -52,6 +55,13 @@ def label_boundary(
     return 9 * labels.astype(jnp.int32) != _box3(x)
 
 
+def consistency_mask(
+    labels: UInt8[Array, "batch height width"],
+) -> Bool[Array, "batch height width"]:
+    """Where local consistency counts: on a label boundary, and not ignored."""
+    return label_boundary(labels) & (labels != IGNORE)
+
+
 def _box3(x: Array) -> Array:
     """Sums over 3 x 3 windows of axes 1 and 2, without padding."""
     rows = x[:, :-2] + x[:, 1:-1] + x[:, 2:]
@@ -63,10 +73,10 @@ def _neighbourhood(
 ) -> tuple[Array, Array]:
     """Softmax, and its 3 x 3 mean with replicated edges."""
     probabilities = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
-    return probabilities, _sum3(_sum3(probabilities, 1), 2) / jnp.float32(9)
+    return probabilities, sum3(sum3(probabilities, 1), 2) / jnp.float32(9)
 
 
-def _sum3(x: Array, axis: int) -> Array:
+def sum3(x: Array, axis: int) -> Array:
     """Sums of three neighbours along an axis, the edges replicated.
 
     By concatenation: through `jnp.pad(mode="edge")` forward and backward take twice as long on CPU.
@@ -90,7 +100,7 @@ def local_consistency_l1(
     """
     probabilities, mean = _neighbourhood(logits)
     distance = jnp.sum(jnp.abs(probabilities - mean), axis=-1)
-    return _masked(distance, label_boundary(labels) & (labels != IGNORE))
+    return _masked(distance, consistency_mask(labels))
 
 
 def local_consistency_kl(
@@ -99,10 +109,10 @@ def local_consistency_kl(
     """As `local_consistency_l1`, with KL(softmax of the pixel || mean of its neighbourhood)."""
     probabilities, mean = _neighbourhood(logits)
     log_ratio = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1) - jnp.log(
-        mean + jnp.float32(_EPSILON)
+        mean + jnp.float32(EPSILON)
     )
     divergence = jnp.sum(probabilities * log_ratio, axis=-1)
-    return _masked(divergence, label_boundary(labels) & (labels != IGNORE))
+    return _masked(divergence, consistency_mask(labels))
 
 
 def negative_learning(
@@ -114,4 +124,4 @@ def negative_learning(
     """
     probabilities = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
     unlikely = jax.lax.stop_gradient(probabilities) < jnp.float32(threshold)
-    return _masked(-jnp.log(1 - probabilities + jnp.float32(_EPSILON)), unlikely)
+    return _masked(-jnp.log(1 - probabilities + jnp.float32(EPSILON)), unlikely)

@@ -9,26 +9,15 @@ import optax
 from flax import nnx
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
-from cbda_jax import models, resize, sharding
+from cbda_jax import models, sharding
 from cbda_jax.errors import InputError
 from cbda_jax.training import losses
-from cbda_jax.training.state import TrainState
-
-
-class Examples(NamedTuple):
-    """Images of one domain with their labels, 255 where there is none."""
-
-    image: UInt8[Array, "batch h w 3"]
-    label: UInt8[Array, "batch h w"]
-
-
-class Batch(NamedTuple):
-    """What one step trains on; None where a domain rests. Domains may differ in size."""
-
-    source: Examples | None
-    target: Examples | None
+from cbda_jax.training.augment import Augment, check_augment
+from cbda_jax.training.batch import Batch, Keys, Stream, augmented, image_keys
+from cbda_jax.training.blocks import block_losses
+from cbda_jax.training.state import TrainState, update_ema
 
 
 class LossWeights(NamedTuple):
@@ -40,7 +29,7 @@ class LossWeights(NamedTuple):
     negative_learning: float = 1.0
 
 
-_CONSISTENCY = {"l1": losses.local_consistency_l1, "kl": losses.local_consistency_kl}
+_CONSISTENCY = ("l1", "kl")
 
 
 def make_train_step(
@@ -52,45 +41,86 @@ def make_train_step(
     weights: LossWeights,
     consistency: str = "l1",
     negative_threshold: float = 0.05,
+    accumulate: int = 1,
+    ema: float = 0.0,
+    augment: Augment = Augment(),  # noqa: B008 - immutable
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Float[Array, ""]]]]:
     """Compiles `step(state, batch) -> (state, losses)`; the old state's memory is given back.
 
     The result does not depend on how many devices share the batch, but for the order of sums:
-    every loss is a mean over the global batch, and dropout is keyed by the image's position in it.
+    every loss is a mean over the global batch, and dropout and augmentation are keyed by the
+    image's position in it.
+
+    Args:
+        graphdef: the network's structure.
+        optimizer: of `create_optimizer`.
+        mesh: over which the batch is spread.
+        seed: of dropout and augmentation.
+        weights: of the losses.
+        consistency: "l1" or "kl".
+        negative_threshold: of `losses.negative_learning`.
+        accumulate: cuts every device's part of the batch into so many, one after the other, whose
+            gradients are added up for one update: less memory, but on CPU. Cross entropy and local
+            consistency stay means over the whole global batch. How many terms negative learning has
+            is known after the forward pass only: each part is divided by its own number (of all
+            devices), and the parts are averaged.
+        ema: decay of `TrainState.ema` (`update_ema`); 0: none is kept.
+        augment: what is done to images and labels first.
 
     Returns:
         A function of the state (replicated) and a global batch (`sharding.shard_batch`). The
         losses are float32 scalars, unweighted, `loss` their weighted sum, taken before the update.
+        It raises InputError if a device's examples cannot be cut into `accumulate` equal parts.
 
     Raises:
-        InputError: unknown kind of consistency.
+        InputError: unknown kind of consistency; a number out of range.
     """
     if consistency not in _CONSISTENCY:
         raise InputError(
             f"training.consistency: {consistency!r} found, expected one of "
             f"{', '.join(_CONSISTENCY)}"
         )
+    if accumulate < 1:
+        raise InputError(f"training.accumulate: {accumulate} found, expected 1 (off) or more")
+    if not 0 <= ema < 1:
+        raise InputError(f"training.ema: {ema} found, expected a decay below 1, or 0 for none")
+    check_augment(augment)
 
     def replica_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        if (state.ema is None) != (ema == 0):
+            raise ValueError(
+                "an average of the parameters needs both: create_state(ema=True) and a decay `ema`"
+            )
         root = jax.random.fold_in(jax.random.key(seed), state.step)
+        batch = augmented(batch, root, augment)
+        keys = image_keys(batch, root, Stream.DROPOUT)
+        # What labels alone decide is counted in the whole batch; the rest as it comes.
+        counts = lax.psum(_label_counts(batch), sharding.DATA)
 
-        def objective(params: Any) -> tuple[Array, dict[str, Array]]:
+        def objective(params: Any, batch: Batch, keys: Keys) -> tuple[Array, dict[str, Array]]:
             model = nnx.merge(graphdef, params, state.frozen, copy=True)
-            terms = _losses(model, batch, root, consistency, negative_threshold)
             objective = jnp.float32(0)
             values = {}
-            for name, term in terms.items():
-                count = jnp.maximum(lax.psum(term.terms, sharding.DATA), jnp.float32(1))
+            for name, term in _losses(
+                _forward(model, batch, keys), batch, consistency, negative_threshold
+            ).items():
+                count = counts.get(name)
+                if count is None:
+                    count = lax.psum(term.terms, sharding.DATA) * accumulate
                 # This replica's share of the mean over the global batch.
-                values[name] = term.total / count
+                values[name] = term.total / jnp.maximum(count, jnp.float32(1))
                 objective += jnp.float32(getattr(weights, name)) * values[name]
             return objective, values | {"loss": objective}
 
-        gradients, values = jax.grad(objective, has_aux=True)(state.params)
-        gradients, values = lax.psum((gradients, values), sharding.DATA)
+        def differentiate(part: tuple[Batch, Keys]) -> tuple[Any, dict[str, Array]]:
+            return jax.grad(objective, has_aux=True)(state.params, *part)
+
+        sums = _added_up(differentiate, (batch, keys), accumulate)
+        gradients, values = lax.psum(sums, sharding.DATA)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, state.frozen, opt_state), values
+        average = None if state.ema is None else update_ema(state.ema, params, state.step, ema)
+        return TrainState(state.step + 1, params, state.frozen, opt_state, average), values
 
     return sharding.per_replica(
         replica_step,
@@ -101,40 +131,64 @@ def make_train_step(
     )
 
 
-def _losses(
-    model: Any, batch: Batch, root: Array, consistency: str, threshold: float
-) -> dict[str, losses.Mean]:
-    source, target = _forward(model, batch, root)
-    terms = {}
+def _label_counts(batch: Batch) -> dict[str, Array]:
+    counts = {}
     if batch.source is not None:
         label = batch.source.label
-        logits = resize.bilinear(source, label.shape[1:])
-        terms["cross_entropy_source"] = losses.cross_entropy(logits, label)
-        terms["local_consistency"] = _CONSISTENCY[consistency](logits, label)
+        counts["cross_entropy_source"] = label != losses.IGNORE
+        counts["local_consistency"] = losses.consistency_mask(label)
     if batch.target is not None:
-        label = batch.target.label
-        logits = resize.bilinear(target, label.shape[1:])
-        terms["cross_entropy_target"] = losses.cross_entropy(logits, label)
-        terms["negative_learning"] = losses.negative_learning(logits, threshold)
-    return terms
+        counts["cross_entropy_target"] = batch.target.label != losses.IGNORE
+    return {name: jnp.sum(mask, dtype=jnp.float32) for name, mask in counts.items()}
 
 
-def _forward(model: Any, batch: Batch, root: Array) -> tuple[Any, Any]:
+def _forward(model: Any, batch: Batch, keys: Keys) -> tuple[Any, Any]:
     """Logits at the network's stride; one pass for both domains if their images agree in size."""
-
-    def inputs(examples: Examples, stream: int) -> tuple[Array, Array]:
-        count = len(examples.image)
-        first = lax.axis_index(sharding.DATA) * count
-        stream_key = jax.random.fold_in(root, stream)
-        keys = jax.vmap(lambda i: jax.random.fold_in(stream_key, i))(
-            first + jnp.arange(count, dtype=jnp.int32)
-        )
-        return models.normalize(examples.image), keys
-
-    parts = [None if part is None else inputs(part, i) for i, part in enumerate(batch)]
+    parts: list[Any] = [
+        None if examples is None else (models.normalize(examples.image), key)
+        for examples, key in zip(batch, keys, strict=True)
+    ]
     source, target = parts
     if source is not None and target is not None and source[0].shape[1:] == target[0].shape[1:]:
         logits = model(*(jnp.concatenate(pair) for pair in zip(source, target, strict=True)))
         return logits[: len(source[0])], logits[len(source[0]) :]
     source, target = (None if part is None else model(*part) for part in parts)
     return source, target
+
+
+def _losses(
+    logits: tuple[Any, Any], batch: Batch, consistency: str, threshold: float
+) -> dict[str, losses.Mean]:
+    terms = {}
+    if batch.source is not None:
+        found = block_losses(logits[0], batch.source.label, consistency=consistency)
+        terms["cross_entropy_source"] = found["cross_entropy"]
+        terms["local_consistency"] = found["local_consistency"]
+    if batch.target is not None:
+        found = block_losses(logits[1], batch.target.label, threshold=threshold)
+        terms["cross_entropy_target"] = found["cross_entropy"]
+        terms["negative_learning"] = found["negative_learning"]
+    return terms
+
+
+def _added_up(function: Callable[[Any], Any], examples: Any, parts: int) -> Any:
+    """The sum of a function over equal parts of the leading axis, one part after the other."""
+    if parts == 1:
+        return function(examples)
+
+    def cut(x: Array) -> Array:
+        if len(x) % parts:
+            raise InputError(
+                f"training.accumulate: {parts} found, but every device has {len(x)} images of a "
+                f"domain in its part of the batch; make that a multiple of {parts}"
+            )
+        return x.reshape(parts, len(x) // parts, *x.shape[1:])
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(part)), None
+
+    cut_up = jax.tree.map(cut, examples)
+    result = jax.eval_shape(function, jax.tree.map(lambda x: x[0], cut_up))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), result)
+    # In a loop, XLA's gradients of convolutions take twenty times as long on CPU.
+    return lax.scan(add, zeros, cut_up, unroll=jax.default_backend() == "cpu")[0]

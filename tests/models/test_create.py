@@ -54,6 +54,19 @@ def test_what_is_trained(name):
     assert count in expected[name]
 
 
+@pytest.mark.parametrize(
+    ("size", "millions"),
+    [("b0", 3.8), ("b1", 13.7), ("b2", 27.5), ("b3", 47.3), ("b4", 64.1), ("b5", 84.7)],
+)
+def test_segformer_is_as_large_as_published(size, millions, monkeypatch):
+    """Table 1 of the paper: encoder and decoder, with 150 classes."""
+    # Counting parameters needs no random numbers, whose tracing would take most of the time.
+    monkeypatch.setattr(nnx.RngStream, "__call__", lambda self: jax.random.key(0))
+    model = nnx.eval_shape(lambda: models.create_model(f"segformer_{size}", 150, rngs=nnx.Rngs(0)))
+    count = sum(x.size for x in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    assert round(count / 1e6, 1) == millions
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_head_is_recognised_by_name_and_by_tree_path(name):
     _, params, _ = nnx.split(shapes(name), nnx.Param, ...)

@@ -69,6 +69,49 @@ def test_adamw_decays_matrices_only_and_follows_the_schedule():
     np.testing.assert_allclose(updates["head"], -0.1 * 10, rtol=1e-4)
 
 
+def test_adamw_steps_as_segformer_is_trained():
+    """AdamW by hand (Loshchilov and Hutter, 2019): linear warm-up, poly power 1, head x 10.
+
+    A larger rate and decay and a shorter warm-up than the recipe's 6e-5, 0.01 and 1500, so that
+    four steps show in float32.
+    """
+    rng = np.random.default_rng(0)
+    shapes = {"backbone": {"kernel": (3, 2), "scale": (2,)}, "head": {"kernel": (2, 4)}}
+    leaf = {"is_leaf": lambda x: isinstance(x, tuple)}
+    start = jax.tree.map(lambda shape: rng.normal(size=shape).astype(np.float32), shapes, **leaf)
+    gradients = [jax.tree.map(lambda x: rng.normal(size=x.shape), start) for _ in range(4)]
+
+    optimizer = create_optimizer(
+        "adamw",
+        poly_schedule(6e-2, power=1.0, steps=40, warmup=2),
+        head_multiplier=10.0,
+        is_head=is_head,
+        momentum=0.9,
+        weight_decay=0.1,
+    )
+    params = jax.tree.map(jnp.asarray, start)
+    state = optimizer.init(params)
+    for gradient in gradients:
+        gradient = jax.tree.map(lambda g: jnp.asarray(g, jnp.float32), gradient)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+
+    for part, name in (("backbone", "kernel"), ("backbone", "scale"), ("head", "kernel")):
+        p, m, v = start[part][name].astype(np.float64), 0.0, 0.0
+        for step, gradient in enumerate(gradients):
+            g = gradient[part][name]
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            rate = 6e-2 * (1 - step / 40) * min((step + 1) / 3, 1)
+            rate *= 10 if part == "head" else 1
+            direction = (
+                m / (1 - 0.9 ** (step + 1)) / (np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8)
+            )
+            p = p - rate * (direction + (0.1 * p if p.ndim > 1 else 0))
+        moved = np.asarray(params[part][name], np.float64) - start[part][name]
+        np.testing.assert_allclose(moved, p - start[part][name], rtol=1e-4, atol=1e-6)
+
+
 def test_unknown_optimizer_is_named():
     with pytest.raises(InputError, match="'sdg' found, expected 'sgd' or 'adamw'"):
         create_optimizer("sdg", lambda _: 0.1, head_multiplier=1.0, is_head=is_head)
