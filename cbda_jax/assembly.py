@@ -1,8 +1,10 @@
 """What a config means: method, data, network, checks. Only this and `experiment` see it."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from cbda_jax import acquisition, models, reporting, sharding, training
-from cbda_jax.data import records
+from cbda_jax.checkpoint import Checkpoints
+from cbda_jax.data import pipeline, records
+from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
 from cbda_jax.methods import CHOICES, Method, get_method
 
@@ -26,7 +30,7 @@ def resolve_method(config: Config) -> Method:
     """The named method, with the fields that `config.acquisition` sets by hand.
 
     Raises:
-        InputError: unknown method, score, unit, class balance or allocation.
+        InputError: unknown method, score, unit, class balance or allocation; nothing to train on.
     """
     fields = ("score", "unit", "radius", "class_balance", "allocation")
     chosen = {field: config.acquisition[field] for field in fields}
@@ -42,6 +46,14 @@ def resolve_method(config: Config) -> Method:
             )
     if method.radius < 0:
         raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
+    if config.data.source_free:
+        if not config.pretrained or not method.target:
+            raise InputError(
+                f"data.source_free: True found with method {config.method} and pretrained "
+                f"{config.pretrained!r}, expected a method that trains on the target, and weights "
+                "trained on the source: a checkpoint, or the workdir of a run of source_only"
+            )
+        method = dataclasses.replace(method, source=False)
     return method
 
 
@@ -54,10 +66,12 @@ def round_steps(config: Config, method: Method) -> tuple[int, ...]:
     if not method.acquires:
         return ()
     rounds, last = tuple(config.acquisition.rounds), config.training.steps - 1
+    # Random weights have nothing to say; pretrained ones may.
+    first = 0 if config.pretrained else 1
     increasing = all(a < b for a, b in itertools.pairwise(rounds))
-    if not rounds or not increasing or not 1 <= rounds[0] <= rounds[-1] <= last:
+    if not rounds or not increasing or not first <= rounds[0] <= rounds[-1] <= last:
         raise InputError(
-            f"acquisition.rounds: {rounds} found, expected increasing steps from 1 to {last} "
+            f"acquisition.rounds: {rounds} found, expected increasing steps from {first} to {last} "
             "(training.steps - 1)"
         )
     return rounds
@@ -109,35 +123,88 @@ def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Re
     return prepared or opener(prepare=False)
 
 
-def check_pretrained(path: str) -> Path:
-    """The file of pretrained weights.
+def training_streams(
+    config: Config,
+    method: Method,
+    source: records.Records | None,
+    pool: records.Records,
+    target_label: Callable[[int], Any],
+) -> dict[str, pipeline.Stream]:
+    """What is drawn for each step of training, by domain.
+
+    Args:
+        config: sizes, batches, order and seed.
+        method: which domains it trains on.
+        source: the labelled data set, None where it is not trained on.
+        pool: the target images.
+        target_label: what is known of a target image's label, at native size.
 
     Raises:
-        InputError: it is not there.
+        InputError: unknown order.
     """
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise InputError(
-            f"pretrained: {found} not found, expected a .safetensors or .pth file; download the "
-            "weights (see the README), or set pretrained to an empty text for random ones"
+    data, seed = config.data, config.seed
+    streams = {}
+    if source is not None:
+        classes = source.class_pixels
+        orders = {
+            "class_uniform": lambda: DrawOrder.class_uniform(classes, seed=seed),
+            "rare_class": lambda: DrawOrder.rare_class(
+                classes,
+                seed=seed,
+                temperature=data.rare_class_temperature,
+                # DAFormer counts 3,000 pixels in images of 1914 x 1052.
+                min_pixels=round(3000 * math.prod(data.source_size) / (1914 * 1052)),
+            ),
+            "shuffled": lambda: DrawOrder.shuffled(len(source), seed=seed),
+        }
+        if data.source_order not in orders:
+            raise InputError(
+                f"data.source_order: {data.source_order!r} found, expected one of "
+                f"{', '.join(orders)}{near(data.source_order, orders)}"
+            )
+        streams["source"] = pipeline.Stream(
+            source, orders[data.source_order](), data.source_batch, flip=data.flip
         )
-    return found
+    if method.target:
+        streams["target"] = pipeline.Stream(
+            pool,
+            DrawOrder.shuffled(len(pool), seed=seed + 1),
+            data.target_batch,
+            label=pipeline.LabelCache(target_label, tuple(data.target_size)),
+            flip=data.flip,
+        )
+    return streams
 
 
 class Network(NamedTuple):
-    """A network with the state it starts from, and how it is trained."""
+    """A network, how it is trained, and where it starts.
+
+    Attributes:
+        graphdef: its structure.
+        initial: gives the state of step 0, on all devices; the same each time.
+        train_step: of `training.make_train_step`.
+    """
 
     graphdef: nnx.GraphDef
-    state: training.TrainState
+    initial: Callable[[], training.TrainState]
     train_step: Callable[..., Any]
 
 
 def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
-    """The network of the config, with pretrained weights if it names some, on all devices."""
+    """The network of the config, with pretrained weights if it names some.
+
+    Raises:
+        InputError: unknown network, optimizer or precision; weights that are not there.
+    """
     dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
     if config.dtype not in dtypes:
         raise InputError(f"dtype: {config.dtype!r} found, expected one of {', '.join(dtypes)}")
     settings = config.training
+    if config.network.startswith("segformer_") and settings.optimizer == "sgd":
+        reporting.say(
+            f"note: {config.network} with training.optimizer sgd; it is usually trained with adamw "
+            f"(--config=FILE:network={config.network} sets all of its recipe)"
+        )
     schedule = training.poly_schedule(
         settings.learning_rate,
         power=settings.schedule_power,
@@ -152,17 +219,20 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
-    graphdef, state = training.create_state(
-        lambda: models.create_model(
-            config.network, num_classes, rngs=nnx.Rngs(config.seed), dtype=dtypes[config.dtype]
-        ),
-        optimizer,
-    )
-    if config.pretrained:
-        model = nnx.merge(graphdef, state.params, state.frozen)
-        models.load_torch_weights(model, check_pretrained(config.pretrained))
-        _, params, frozen = nnx.split(model, nnx.Param, ...)
-        state = state._replace(params=params, frozen=frozen)
+    pretrained = check_pretrained(config.pretrained) if config.pretrained else None
+
+    def create_model() -> nnx.Module:
+        rngs, dtype = nnx.Rngs(config.seed), dtypes[config.dtype]
+        return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)
+
+    graphdef = nnx.graphdef(nnx.eval_shape(create_model))
+
+    def initial() -> training.TrainState:
+        _, state = training.create_state(create_model, optimizer, ema=settings.ema > 0)
+        if pretrained is not None:
+            state = _with_weights(graphdef, state, pretrained)
+        return sharding.replicate(mesh, state)
+
     train_step = training.make_train_step(
         graphdef,
         optimizer,
@@ -176,5 +246,46 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         ),
         consistency=settings.consistency,
         negative_threshold=settings.negative_threshold,
+        accumulate=settings.accumulate,
+        ema=settings.ema,
+        augment=training.Augment(settings.colour_jitter, tuple(settings.scale_range)),
     )
-    return Network(graphdef, sharding.replicate(mesh, state), train_step)
+    return Network(graphdef, initial, train_step)
+
+
+def check_pretrained(path: str) -> Path:
+    """The file of pretrained weights, or the workdir of the run that trained them.
+
+    Raises:
+        InputError: it is not there, or the folder holds no checkpoints.
+    """
+    found = Path(path).expanduser()
+    if found.is_dir():
+        if not (found / "checkpoints").is_dir():
+            raise InputError(
+                f"pretrained: {found} is a folder without checkpoints/, expected the workdir of a "
+                "run, or a .safetensors or .pth file"
+            )
+    elif not found.is_file():
+        raise InputError(
+            f"pretrained: {found} not found, expected a .safetensors or .pth file or the workdir "
+            "of a run; download the weights (see the README), or set pretrained to an empty text "
+            "for random ones"
+        )
+    return found
+
+
+def _with_weights(
+    graphdef: nnx.GraphDef, state: training.TrainState, path: Path
+) -> training.TrainState:
+    """The state with the network of a file or of another run's latest checkpoint."""
+    if path.is_dir():
+        with contextlib.closing(Checkpoints(path / "checkpoints", writable=False)) as checkpoints:
+            params, frozen = checkpoints.restore_network(state.params, state.frozen)
+    else:
+        model = nnx.merge(graphdef, state.params, state.frozen)
+        models.load_torch_weights(model, path)
+        _, params, frozen = nnx.split(model, nnx.Param, ...)
+    # Averaged weights start where the weights start.
+    ema = None if state.ema is None else jax.tree.map(jnp.copy, params)
+    return state._replace(params=params, frozen=frozen, ema=ema)

@@ -4,11 +4,8 @@ The only module that knows all rooms; of them, only this and `assembly` see the 
 """
 
 import functools
-import math
-import platform
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +13,24 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import (
-    __version__,
-    assembly,
-    evaluation,
-    reporting,
-    sharding,
-    training,
-)
+from cbda_jax import assembly, hosts, lock, outcome, reporting, sharding
 from cbda_jax import (
     workdir as workdirs,
 )
 from cbda_jax.acquirer import Acquirer, Scoring
 from cbda_jax.checkpoint import Checkpoints
-from cbda_jax.data import labels, pipeline, png, records, sampling
+from cbda_jax.data import labels, pipeline, png, records
 from cbda_jax.errors import InputError
 from cbda_jax.evaluator import Evaluator
 from cbda_jax.files import write_atomic
 from cbda_jax.methods import Method
+from cbda_jax.preemption import Preempted, Preemption
 from cbda_jax.rounds import Rounds
+from cbda_jax.trace import StepTrace
+from cbda_jax.trainer import Trainer
 
 
-def run(config: assembly.Config, workdir: Path, *, mode: str = "train") -> None:
+def run(config: assembly.Config, workdir: Path, *, mode: str = "train", profile: int = 0) -> None:
     """Runs, or goes on with, the experiment of a workdir.
 
     Args:
@@ -45,6 +38,7 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train") -> None:
         workdir: everything that the run makes goes here.
         mode: "train" for the whole loop; "evaluate" for the latest checkpoint's figures and
             predictions; "acquire" for one round from the latest checkpoint.
+        profile: how many training steps are traced, into the folder of TensorBoard's events.
 
     Raises:
         InputError: the config, the data or the workdir is not as expected.
@@ -57,23 +51,38 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train") -> None:
     if mode == "train" and result is not None:
         reporting.say(f"{workdir}: this run has finished; nothing to do\n\n{result['table']}")
         return
-    experiment = Experiment(config, method, workdir)
-    # Only now: a config that cannot be run leaves no trace.
-    if mode == "train" and jax.process_index() == 0:
-        workdirs.claim(workdir, config, write=True)
-    multihost_utils.sync_global_devices("the workdir is claimed")
-    with experiment.open(record=mode == "train"):
-        {
-            "train": experiment.train,
-            "evaluate": experiment.write_predictions,
-            "acquire": experiment.acquire_only,
-        }[mode]()
+    # Evaluation looks on, also at a run that goes on in another process.
+    writes = mode != "evaluate"
+    with lock.hold(workdir) if writes else nullcontext() as held, Preemption() as preemption:
+        if writes:
+            hosts.first(lambda: lock.remove_leftovers(workdir))
+        experiment = Experiment(config, method, workdir, preemption, held, profile=profile)
+        # Only now: a config that cannot be run leaves no trace.
+        if mode == "train":
+            hosts.first(lambda: workdirs.claim(workdir, config, write=True))
+        with experiment.open(mode):
+            {
+                "train": experiment.train,
+                "evaluate": experiment.write_predictions,
+                "acquire": experiment.acquire_only,
+            }[mode]()
 
 
 class Experiment:
     """One run in one workdir: its parts, and the phases that use them."""
 
-    def __init__(self, config: assembly.Config, method: Method, workdir: Path):
+    def __init__(
+        self,
+        config: assembly.Config,
+        method: Method,
+        workdir: Path,
+        preemption: Preemption,
+        held: lock.WorkdirLock | None,
+        *,
+        profile: int = 0,
+    ):
+        self.preemption = preemption
+        self.held = held
         self.config = config
         self.method = method
         self.workdir = workdir
@@ -100,151 +109,140 @@ class Experiment:
         )
         if method.acquires:
             assembly.check_budget(config.acquisition.budget, method, self.rounds.native)
-        self.graphdef, self.state, self.train_step = assembly.create_network(
-            config, self.space.num_classes, self.mesh
-        )
+        self.network = assembly.create_network(config, self.space.num_classes, self.mesh)
+        self.trace = StepTrace(workdir / "tensorboard", profile if self.is_first else 0)
 
     @contextmanager
-    def open(self, *, record: bool) -> Iterator[None]:
-        """Goes on from the latest checkpoint; at the end, waits for what is being written.
+    def open(self, mode: str) -> Iterator[None]:
+        """Goes on from the latest whole checkpoint; at the end, waits for what is being written.
 
         Args:
-            record: whether figures go to the run's metrics, which are cut back to the checkpoint
-                first. Only training may: another process may be training in this workdir.
+            mode: figures go to the run's metrics only if it is "train"; these are cut back to the
+                checkpoint first. "evaluate" leaves the checkpoints alone, damaged ones too.
         """
-        checkpoints = Checkpoints(self.workdir / "checkpoints", keep=self.config.checkpoint.keep)
+        checkpoints = Checkpoints(
+            self.workdir / "checkpoints",
+            keep=self.config.checkpoint.keep,
+            writable=mode != "evaluate",
+        )
         try:
             self.checkpoints = checkpoints
-            self.step = checkpoints.latest or 0
-            if self.step:
-                self.state = checkpoints.restore(self.state)
+            initial = self.network.initial()
+            found = checkpoints.restore_latest(initial)
+            self.resumed = found is not None
+            step, state = found or (0, initial)
             with reporting.MetricWriter(
-                self.workdir, resume_step=self.step or -1, enabled=self.is_first and record
+                self.workdir,
+                resume_step=step if self.resumed else -1,
+                enabled=self.is_first and mode == "train",
             ) as self.metrics:
+                self.trainer = Trainer(
+                    self.network.train_step,
+                    step,
+                    state,
+                    mesh=self.mesh,
+                    checkpoints=checkpoints,
+                    metrics=self.metrics,
+                    preemption=self.preemption,
+                    trace=self.trace,
+                    writable=self._check_writable,
+                    log_every=self.config.report.log_every,
+                    save_every=self.config.checkpoint.every,
+                )
+                # The trainer's alone, or the device would hold the state twice.
+                del initial, found, state
                 yield
         finally:
             checkpoints.close()
 
     # --------------------------------------------------------------- training
 
+    @property
+    def step(self) -> int:
+        """How many training steps were made."""
+        return self.trainer.step
+
     def train(self) -> None:
         """From the latest checkpoint to the end: trains, holds the rounds, evaluates, reports."""
         total = self.config.training.steps
-        if self.step:
+        if self.resumed:
             reporting.say(f"{self.workdir}: going on from step {self.step}")
         else:
             classes = self.pool.class_pixels.sum(axis=0).tolist()
             self.metrics.write(
                 "pool", 0, class_pixels=dict(zip(self.space.classes, classes, strict=True))
             )
-        with reporting.progress(
-            total, "train", initial=self.step, enabled=self.is_first
-        ) as progress:
-            while True:
-                if self.step in self.round_steps:
-                    self.hold_round(self.round_steps.index(self.step) + 1)
-                if self.step == total:
-                    break
-                last = next((at for at in self.round_steps if at > self.step), total)
-                self._train_until(last, progress)
-        self._finish()
+        try:
+            if self.resumed and not self._is_recorded("evaluation"):
+                # The run may have been stopped in the middle of it.
+                self._evaluate_if_due()
+            with reporting.progress(
+                total, "train", initial=self.step, enabled=self.is_first
+            ) as progress:
+                while self._hold_due_round() < total:
+                    last = next((at for at in self.round_steps if at > self.step), total)
+                    self.trainer.train(
+                        self._batches(last),
+                        last,
+                        progress=progress,
+                        evaluate=self._evaluate_if_due,
+                    )
+            self._finish()
+        except Preempted:
+            self.trainer.save()
+            self.checkpoints.wait()
+            if self.is_first:
+                reporting.say(f"{self.workdir}: stopped at step {self.step}, which is saved")
+            raise
 
-    def _train_until(self, last: int, progress: reporting.Progress) -> None:
-        """Steps up to `last` with the labels asked for so far.
+    def _hold_due_round(self) -> int:
+        """Holds the round of this step, if there is one; the step."""
+        if self.step in self.round_steps:
+            self.hold_round(self.round_steps.index(self.step) + 1)
+            if self.config.training.restart_each_round and self.step:
+                # What is saved at this step is the state before, which held the round.
+                step = self.trainer.state.step
+                self.trainer.state = self.network.initial()._replace(step=step)
+        return self.step
 
-        The order matters: evaluate, save, then load and step. So a checkpoint of step s is the
-        state before batch s, and a run that goes on from it repeats nothing and skips nothing.
-        """
-        batches = pipeline.training_batches(
-            self._streams(),
+    def _batches(self, last: int) -> Any:
+        """Batches of the steps up to `last`, with the labels asked for so far."""
+        config = self.config
+        source = None
+        if self.method.source:
+            source = self._open(config.data.source, config.data.source_size)
+        return pipeline.training_batches(
+            assembly.training_streams(
+                config,
+                self.method,
+                source,
+                self.pool,
+                functools.partial(self.rounds.label, step=self.step),
+            ),
             first=self.step,
             last=last,
-            seed=self.config.seed,
+            seed=config.seed,
             host=self.host,
-            threads=self.config.data.threads,
+            threads=config.data.threads,
         )
-        losses: dict[str, jax.Array] = {}
-        since, start = self.step, time.perf_counter()
-        with pipeline.Prefetch(batches, self._place) as ahead:
-            for batch in ahead:
-                previous, (self.state, losses) = losses, self.train_step(self.state, batch)
-                self.step += 1
-                if self.step % self.config.report.log_every == 0 and previous:
-                    # Of the step before: it is done by now, so the device is not waited for.
-                    values = self._finite(previous)
-                    steps, seconds = self.step - since, time.perf_counter() - start
-                    self.metrics.write(
-                        "train",
-                        self.step - 1,
-                        **values,
-                        steps_per_second=steps / seconds,
-                        data_wait_ms=1000 * ahead.waited / steps,
-                    )
-                    progress.update(steps, loss=values["loss"])
-                    since, start, ahead.waited = self.step, time.perf_counter(), 0.0
-                if self.step < last:
-                    self._evaluate_and_save(losses)
-        progress.update(self.step - since)
-        self._evaluate_and_save(losses, always=True)
 
-    def _evaluate_and_save(self, losses: dict[str, jax.Array], *, always: bool = False) -> None:
+    def _evaluate_if_due(self) -> None:
         every = self.config.evaluation.every
-        if every and self.step % every == 0 and self.step < self.config.training.steps:
+        if every and self.step % every == 0 and 0 < self.step < self.config.training.steps:
             self.evaluate(self.config.data.val)
-        if always or self.step % self.config.checkpoint.every == 0:
-            self._finite(losses)
-            self.checkpoints.save(self.step, self.state)
 
-    def _finite(self, losses: dict[str, jax.Array]) -> dict[str, float]:
-        values = {name: float(value) for name, value in jax.device_get(losses).items()}
-        if not math.isfinite(values["loss"]):
-            good = self.checkpoints.latest
-            raise InputError(
-                f"training diverged: found {', '.join(f'{k} {v:.4g}' for k, v in values.items())} "
-                f"at about step {self.step}, expected finite numbers; lower "
-                "training.learning_rate and start in a new --workdir (last good checkpoint: "
-                f"{self.checkpoints.folder / str(good) if good else 'none'})"
-            )
-        return values
-
-    def _streams(self) -> dict[str, pipeline.Stream]:
-        data, seed = self.config.data, self.config.seed
-        streams = {}
-        if self.method.source:
-            source = self._open(data.source, data.source_size)
-            order = (
-                sampling.DrawOrder.class_uniform(source.class_pixels, seed=seed)
-                if data.class_uniform
-                else sampling.DrawOrder.shuffled(len(source), seed=seed)
-            )
-            streams["source"] = pipeline.Stream(source, order, data.source_batch, flip=data.flip)
-        if self.method.target:
-            streams["target"] = pipeline.Stream(
-                self.pool,
-                sampling.DrawOrder.shuffled(len(self.pool), seed=seed + 1),
-                data.target_batch,
-                label=pipeline.LabelCache(
-                    functools.partial(self.rounds.label, step=self.step), tuple(data.target_size)
-                ),
-                flip=data.flip,
-            )
-        return streams
+    def _is_recorded(self, kind: str) -> bool:
+        """Whether the metrics have a record of this kind and step; the same in all processes."""
+        found = self.is_first and any(
+            record["kind"] == kind and record["step"] == self.step
+            for record in reporting.read_metrics(self.workdir)
+        )
+        return bool(multihost_utils.broadcast_one_to_all(np.int32(found)))
 
     @functools.cache  # noqa: B019 - an Experiment lives as long as the run
     def _open(self, name: str, size: tuple[int, int]) -> records.Records:
         """A data set, prepared and opened when it is first needed, once."""
         return assembly.open_records(self.config, name, size)
-
-    def _place(self, batch: dict[str, np.ndarray]) -> training.Batch:
-        placed = sharding.shard_batch(self.mesh, batch)
-        return training.Batch(
-            *(
-                training.Examples(placed[f"{domain}_image"], placed[f"{domain}_label"])
-                if f"{domain}_image" in placed
-                else None
-                for domain in training.Batch._fields
-            )
-        )
 
     # ----------------------------------------------------------------- rounds
 
@@ -252,13 +250,27 @@ class Experiment:
         """Asks for the pixels of a round, unless the query log has them already."""
         # The picks must be of a state that one can go back to.
         self.checkpoints.wait()
-        self.rounds.hold(number, self.step, self.state, self._acquirer, self.metrics)
+        self.rounds.hold(
+            number,
+            self.step,
+            self.trainer.state,
+            self._acquirer,
+            self.metrics,
+            between=self.preemption.check,
+            writable=self._check_writable,
+        )
+
+    def _check_writable(self) -> None:
+        """Stops all processes if another run has taken the workdir."""
+        held = self.held
+        if held is not None:
+            hosts.first(held.check)
 
     @functools.cached_property
     def _acquirer(self) -> Acquirer:
         config = self.config
         return Acquirer(
-            self.graphdef,
+            self.network.graphdef,
             self.mesh,
             Scoring(
                 native=self.rounds.native,
@@ -277,7 +289,7 @@ class Experiment:
 
     def acquire_only(self) -> None:
         """Holds the next round from the latest checkpoint and stops."""
-        if not self.method.acquires or self.checkpoints.latest is None:
+        if not self.method.acquires or not self.resumed:
             raise InputError(
                 f"{self.workdir}: method {self.config.method} at step {self.step} found, expected "
                 "a method that acquires and a checkpoint to acquire with; train first"
@@ -311,34 +323,32 @@ class Experiment:
         with reporting.progress(
             len(data), f"evaluate {name}", unit="image", enabled=self.is_first and final
         ) as progress:
+
+            def done(images: int) -> None:
+                progress.update(images)
+                self.preemption.check()
+
             confusion = self._evaluator.confusion(
-                self.state, data, keep=keep if write else None, done=progress.update
+                self.trainer.state, data, keep=keep if write else None, done=done
             )
-        found = evaluation.scores(confusion)
-        values = {
-            "split": name.partition("/")[2] or name,
-            "miou": found.miou,
-            "min_iou": found.min_iou,
-            "worst5_iou": found.worst5_iou,
-            "pixel_accuracy": found.pixel_accuracy,
-            "iou": dict(zip(self.space.classes, found.iou.tolist(), strict=True)),
-            "subsets": {
-                subset: found.subset(classes)
-                for subset, classes in self.space.reported_subsets.items()
-            },
-            "labelled_fraction": self.rounds.fraction(self.step),
-            "final": final,
-        }
+        values = outcome.figures(
+            confusion,
+            self.space,
+            dataset=name,
+            labelled_fraction=self.rounds.fraction(self.step),
+            final=final,
+        )
         self.metrics.write("evaluation", self.step, **values)
         return {**values, "step": self.step}
 
     @functools.cached_property
     def _evaluator(self) -> Evaluator:
         return Evaluator(
-            self.graphdef,
+            self.network.graphdef,
             self.mesh,
             num_classes=self.space.num_classes,
             flip=self.config.evaluation.flip,
+            scales=tuple(self.config.evaluation.scales),
             batch=self.config.evaluation.batch_per_device * self.mesh.size,
             host=self.host,
             threads=self.config.data.threads,
@@ -346,7 +356,7 @@ class Experiment:
 
     def write_predictions(self) -> None:
         """Evaluates the latest checkpoint on the test split and writes its predictions."""
-        if self.checkpoints.latest is None:
+        if not self.resumed:
             raise InputError(f"{self.workdir}: no checkpoint found; train first")
         values = self.evaluate(self.config.data.test, final=True, write=True)
         reporting.say(
@@ -363,35 +373,12 @@ class Experiment:
         self.checkpoints.wait()
         if not self.is_first:
             return
-        held = [r for r in reporting.read_metrics(self.workdir) if r["kind"] == "round"]
-        budget = self.config.acquisition.budget if self.method.acquires else None
-        name = f"{self.config.method} on {self.config.data.target.partition('/')[0]}"
-        table = reporting.result_table(values, held, budget=budget, title=name)
-        report = reporting.write_report(
+        outcome.conclude(
             self.workdir,
-            class_names=self.space.classes,
-            palette=self.space.palette,
-            title=name,
-            config_text=self.config.to_yaml(),
+            values,
+            config=self.config,
+            space=self.space,
+            budget=self.config.acquisition.budget if self.method.acquires else None,
             radius=self.rounds.squares.label_radius,
-            budget=budget,
-            versions={
-                "device": f"{self.mesh.size} x {jax.devices()[0].device_kind}",
-                "hosts": str(self.host[1]),
-                "jax": jax.__version__,
-                "python": platform.python_version(),
-                "cbda_jax": __version__,
-            },
+            devices=self.mesh.size,
         )
-        # Last of all: the run counts as finished from here on.
-        workdirs.write_json(
-            self.workdir / "result.json",
-            {
-                "method": self.config.method,
-                "seed": self.config.seed,
-                "evaluation": values,
-                "rounds": held,
-                "table": table,
-            },
-        )
-        reporting.say(f"{table}\nreport: {report}")

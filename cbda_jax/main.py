@@ -1,6 +1,10 @@
-"""`python -m cbda_jax.main --config=configs/synthetic.py`: one experiment, from start to report."""
+"""`python -m cbda_jax.main --config=configs/synthetic.py`: one experiment, from start to report.
 
-import os
+Exit status: 0 when all is done; 2 for what the user can mend, told in one line; 75 after SIGTERM,
+with everything saved; 76 if another process of the run was lost. After 75 and 76 the same command
+goes on.
+"""
+
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -9,8 +13,9 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cbda_jax import experiment
+from cbda_jax import experiment, hosts, preemption
 from cbda_jax.errors import InputError
+from cbda_jax.preemption import Preempted
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
@@ -25,6 +30,12 @@ _MODE = flags.DEFINE_enum(
     "train: the whole loop. evaluate: the latest checkpoint, predictions written as PNGs. "
     "acquire: one round from the latest checkpoint, its queries written, no training.",
 )
+_PROFILE = flags.DEFINE_integer(
+    "profile",
+    0,
+    "Trace so many training steps, for TensorBoard and ui.perfetto.dev, into WORKDIR/tensorboard.",
+    lower_bound=0,
+)
 _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
@@ -34,14 +45,6 @@ _DISTRIBUTED = flags.DEFINE_enum(
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many processes run this command.")
 _PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
-
-
-def _starts_distributed() -> bool:
-    if _DISTRIBUTED.value != "auto":
-        return _DISTRIBUTED.value == "on"
-    tasks = os.environ.get("SLURM_NTASKS") or os.environ.get("OMPI_COMM_WORLD_SIZE") or "1"
-    pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    return bool(_COORDINATOR.value) or int(tasks) > 1 or pod
 
 
 def main(_: list[str]) -> None:
@@ -56,15 +59,18 @@ def main(_: list[str]) -> None:
         cache = Path(cache).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if _starts_distributed():
-        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
+    run = f"{name}-{config.method}-{config.acquisition.budget:g}-s{config.seed}"
+    workdir = Path(_WORKDIR.value or f"runs/{run}")
     try:
-        name = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
-        budget = f"{config.acquisition.budget:g}"
-        default = Path("runs") / f"{name}-{config.method}-{budget}-s{config.seed}"
-        experiment.run(config, Path(_WORKDIR.value or default), mode=_MODE.value)
+        hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        with hosts.session():
+            experiment.run(config, workdir, mode=_MODE.value, profile=_PROFILE.value)
     except InputError as error:
-        _stop(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        hosts.leave(2)
+    except Preempted:
+        hosts.leave(preemption.EXIT_STATUS)
 
 
 def _stop(message: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,27 @@ class Rounds:
         state: TrainState,
         acquirer: Acquirer,
         metrics: reporting.MetricWriter,
+        *,
+        between: Callable[[], None] = lambda: None,
+        writable: Callable[[], None] = lambda: None,
     ) -> None:
-        """Asks for the pixels of a round, unless the query log has them already."""
+        """Asks for the pixels of a round, unless the query log has them already.
+
+        Args:
+            number: of the round, from 1.
+            step: of training.
+            state: whose network scores.
+            acquirer: the programs that score and pick.
+            metrics: get a record of what came of it.
+            between: called after every batch of images; may raise to give up.
+            writable: raises where nothing may be written any more; called before the log is.
+        """
         seconds = None
         if len(self.log.rounds) < number:
             start = time.perf_counter()
-            queries = self._choose(number, step, state, acquirer)
+            queries = self._choose(number, step, state, acquirer, between)
             self._draw(number, state, acquirer)
+            writable()
             self.log.append(queries, write=self._first)
             multihost_utils.sync_global_devices(f"round {number} is on the disk")
             seconds = time.perf_counter() - start
@@ -118,7 +133,12 @@ class Rounds:
             self._record(self.log.rounds[number - 1], seconds, metrics)
 
     def _choose(
-        self, number: int, step: int, state: TrainState, acquirer: Acquirer
+        self,
+        number: int,
+        step: int,
+        state: TrainState,
+        acquirer: Acquirer,
+        between: Callable[[], None],
     ) -> annotation.Queries:
         """Scores all target images and takes the picks that the round can pay for."""
         ids = self._pool.ids
@@ -126,6 +146,11 @@ class Rounds:
         with reporting.progress(
             len(ids), f"acquire round {number}", unit="image", enabled=self._first
         ) as progress:
+
+            def done(images: int) -> None:
+                progress.update(images)
+                between()
+
             chosen, report = acquirer.choose(
                 state,
                 self._pool.image,
@@ -136,7 +161,7 @@ class Rounds:
                 allocation=self._method.allocation,
                 weights=self._weights(number),
                 counts=self._classes(number) if self._method.class_balance == "quota" else None,
-                done=progress.update,
+                done=done,
             )
         about: dict[str, Any] = {
             "method": self._name,

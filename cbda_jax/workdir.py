@@ -7,6 +7,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from cbda_jax import lock
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 
@@ -47,7 +48,9 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
                 "--workdir, or the config it was started with"
             )
         return
-    if workdir.is_dir() and any(workdir.iterdir()):
+    # The lock, and what was left of a start that was killed, is ours.
+    strange = (p for p in workdir.iterdir() if p.name != lock.NAME and not p.name.startswith("."))
+    if workdir.is_dir() and any(strange):
         raise InputError(
             f"{workdir} is not empty and holds no run (no config.json); use another --workdir"
         )

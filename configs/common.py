@@ -29,7 +29,8 @@ def base() -> ml_collections.ConfigDict:
     config.seed = 0
     config.num_classes = 19  # 19 (Cityscapes) or 16 (shared with SYNTHIA)
     config.network = "small_unet"  # cbda_jax.models.create_model
-    # ImageNet ResNet-101 (torchvision) or a full RIPU checkpoint, .safetensors or .pth; "": random.
+    # Where the network starts: an ImageNet backbone or a whole checkpoint (.safetensors or .pth),
+    # or the workdir of another run, such as one of source_only; "": random.
     config.pretrained = ""
     config.dtype = "float32"  # of the network's arithmetic; "bfloat16" keeps parameters float32
 
@@ -56,7 +57,11 @@ def base() -> ml_collections.ConfigDict:
     data.source_batch = 4  # of all devices together
     data.target_batch = 4
     data.flip = False  # mirror half of the training images
-    data.class_uniform = True  # draw source images class-uniformly, as RIPU does
+    # How source images are drawn: class_uniform as in RIPU, rare_class as in DAFormer, shuffled.
+    data.source_order = "class_uniform"
+    data.rare_class_temperature = 0.01  # of rare_class; lower favours rare classes more
+    # Train on the target alone, from `pretrained` weights; source data is not needed then.
+    data.source_free = False
     data.threads = 2  # decoding images
 
     training = config.training = ml_collections.ConfigDict()
@@ -69,6 +74,13 @@ def base() -> ml_collections.ConfigDict:
     training.schedule_steps = 1000  # the poly schedule reaches 0 here
     training.schedule_power = 0.9
     training.warmup = 0  # steps of linear rise
+    # Start again from `pretrained` after every round, the schedule too; else one run goes on.
+    training.restart_each_round = False
+    # Cut every device's part of a batch into so many, one after the other: less memory.
+    training.accumulate = 1
+    training.ema = 0.0  # decay of averaged weights, which then predict and acquire; 0: off
+    training.colour_jitter = 0.0  # strength of random colour changes, 0 to 1
+    training.scale_range = (1.0, 1.0)  # random magnification, cut back to the training size
     training.source_weight = 1.0  # cross entropy on source labels
     training.target_weight = 1.0  # cross entropy on target labels
     training.consistency_weight = 0.1
@@ -92,6 +104,7 @@ def base() -> ml_collections.ConfigDict:
     evaluation = config.evaluation = ml_collections.ConfigDict()
     evaluation.every = 250  # steps; 0: at the end only
     evaluation.flip = True  # average with the mirror image
+    evaluation.scales = (1.0,)  # average over these magnifications of the input
     evaluation.batch_per_device = 1
 
     checkpoint = config.checkpoint = ml_collections.ConfigDict()

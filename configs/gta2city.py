@@ -6,6 +6,10 @@ more.
 Published by RIPU with 5 % of the pixels: 71.2 mIoU (DeepLab-v3+).
 
     python -m cbda_jax.main --config=configs/gta2city.py:method=cbda,budget=0.05
+
+`network=segformer_b4` (b0 to b5) comes with the optimizer and schedule that SegFormer is trained
+with (Xie et al., NeurIPS 2021): AdamW, 6e-5, linear decay after a warm-up. Name the network there,
+before the other flags: `--config.network=` alone would keep the settings of DeepLab.
 """
 
 import ml_collections
@@ -14,16 +18,15 @@ from configs import common
 
 
 def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
-    config = common.base()
-    reference(config)
+    config = reference(argument)
     config.data.source = "gtav"
     config.data.source_size = (720, 1280)
-    common.apply_argument(config, argument)
     return config
 
 
-def reference(config: ml_collections.ConfigDict) -> None:
-    """The recipe that both source domains share."""
+def reference(argument: str | None) -> ml_collections.ConfigDict:
+    """The recipe that both source domains share, with what the argument changes of it."""
+    config = common.base()
     config.network = "deeplabv3plus_resnet101"
     config.pretrained = "resnet101-imagenet.safetensors"
     config.data.target = "cityscapes/train"
@@ -39,3 +42,21 @@ def reference(config: ml_collections.ConfigDict) -> None:
     config.evaluation.every = 2_000
     config.checkpoint.every = 1_000
     config.report.log_every = 20
+    common.apply_argument(config, argument)
+    if config.network.startswith("segformer_"):
+        _segformer(config)
+        # Once more: what is asked for wins over the recipe of the network that is asked for.
+        common.apply_argument(config, argument)
+    return config
+
+
+def _segformer(config: ml_collections.ConfigDict) -> None:
+    config.pretrained = f"mit_{config.network.removeprefix('segformer_')}-imagenet.safetensors"
+    config.training.optimizer = "adamw"
+    config.training.learning_rate = 6e-5
+    config.training.head_multiplier = 10.0
+    config.training.momentum = 0.9
+    config.training.weight_decay = 0.01
+    config.training.schedule_steps = 40_000
+    config.training.schedule_power = 1.0
+    config.training.warmup = 1_500

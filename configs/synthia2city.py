@@ -8,14 +8,12 @@ As `configs/gta2city.py`, with DIR/synthia as the source. Published by RIPU with
 
 import ml_collections
 
-from configs import common, gta2city
+from configs import gta2city
 
 
 def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
-    config = common.base()
-    gta2city.reference(config)
+    config = gta2city.reference(argument)
     config.num_classes = 16
     config.data.source = "synthia"
     config.data.source_size = (760, 1280)
-    common.apply_argument(config, argument)
     return config

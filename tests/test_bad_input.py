@@ -83,6 +83,30 @@ def test_rounds_outside_the_training(rounds):
         assembly.round_steps(_config(acquisition__rounds=rounds), get_method("ripu"))
 
 
+def test_a_round_before_the_first_step_needs_weights_that_know_something():
+    config = _config(pretrained="some.safetensors", acquisition__rounds=(0, 5))
+    assert assembly.round_steps(config, get_method("ripu")) == (0, 5)
+
+
+@pytest.mark.parametrize(("method", "pretrained"), [("ripu", ""), ("source_only", "some.pth")])
+def test_source_free_needs_weights_and_a_target(method, pretrained):
+    config = _config(f"method={method}", pretrained=pretrained, data__source_free=True)
+    with pytest.raises(InputError) as error:
+        assembly.resolve_method(config)
+    assert f"data.source_free: True found with method {method} and pretrained" in _message(error)
+
+
+def test_source_free_rests_the_source():
+    config = _config("method=cbda", pretrained="runs/source", data__source_free=True)
+    assert not assembly.resolve_method(config).source
+
+
+def test_a_folder_that_is_no_run_is_no_weights(tmp_path):
+    with pytest.raises(InputError) as error:
+        assembly.check_pretrained(str(tmp_path))
+    assert f"{tmp_path} is a folder without checkpoints/" in _message(error)
+
+
 def test_missing_data_names_the_folder(tmp_path):
     config = gta2city.get_config()
     config.data.dir, config.data.root = str(tmp_path / "prepared"), str(tmp_path / "nowhere")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -249,6 +250,62 @@ def test_a_quota_is_kept_and_logged(data_dir, tmp_path):
         assert about["quota"] == taken.tolist()
         assert sum(about["quota"]) == about["requested"] == 30
         assert all(q <= c for q, c in zip(about["quota"], about["candidates"], strict=True))
+
+
+def _saved(workdir, step):
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(workdir.absolute() / "checkpoints" / str(step) / "state")
+
+
+@pytest.mark.slow
+def test_the_extras_together(data_dir, tmp_path):
+    done = _run(
+        tmp_path / "run",
+        data_dir,
+        "--config.training.ema=0.9",
+        "--config.training.accumulate=2",
+        "--config.training.colour_jitter=0.5",
+        "--config.training.scale_range=(0.5, 2.0)",
+        "--config.data.source_order=rare_class",
+        "--config.evaluation.scales=(1.0, 2.0)",
+        "--profile=2",
+    )
+    assert done.returncode == 0, done.stderr
+    state = _saved(tmp_path / "run", STEPS)
+    pairs = [(leaf, state["params" + name[3:]]) for name, leaf in state.items() if "ema" in name]
+    assert pairs
+    assert not any(np.array_equal(average, last) for average, last in pairs)
+    assert "training step: " in done.stderr
+    assert list((tmp_path / "run" / "tensorboard").rglob("perfetto_trace.json.gz"))
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_again_after_every_round(data_dir, tmp_path):
+    done = _run(tmp_path / "run", data_dir, "--config.training.restart_each_round=True")
+    assert done.returncode == 0, done.stderr
+    state = _saved(tmp_path / "run", STEPS)
+    # The optimizer counts from the last round on; the data position from the beginning.
+    assert state["step"] == STEPS
+    counts = {int(leaf) for name, leaf in state.items() if name.endswith("count")}
+    assert counts == {STEPS - ROUNDS[-1]}
+
+
+@pytest.mark.slow
+def test_source_free_from_a_source_trained_run(unbroken, data_dir, tmp_path):
+    workdir, _ = unbroken
+    done = _run(
+        tmp_path / "run",
+        data_dir,
+        f"--config.pretrained={workdir}",
+        "--config.data.source_free=True",
+        "--config.data.source=gtav",  # is not there, and need not be
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(_queries(tmp_path / "run")) == 2
+    records = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    trained = [r for r in records if r["kind"] == "train"]
+    assert trained
+    assert not any("cross_entropy_source" in r for r in trained)
 
 
 @pytest.mark.slow

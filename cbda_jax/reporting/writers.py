@@ -22,8 +22,8 @@ class MetricWriter:
 
     Args:
         workdir: the folder of the run; made if need be.
-        resume_step: the step that the run goes on from. Records of later steps are dropped; -1
-            drops all of them.
+        resume_step: the step that the run goes on from. Records of later steps are dropped, and
+            those of the end (`final`), which comes after the last step; -1 drops all of them.
         enabled: False on every host but the first; nothing is then read or written.
 
     Raises:
@@ -39,7 +39,11 @@ class MetricWriter:
         if self._path.exists():
             content = self._path.read_bytes()
             records = _parse(content, self._path)
-            kept = b"".join(_line(record) for record in records if record["step"] <= resume_step)
+            kept = b"".join(
+                _line(record)
+                for record in records
+                if record["step"] <= resume_step and not record.get("final")
+            )
             if kept != content:
                 write_atomic(self._path, lambda file: file.write(kept))
         try:

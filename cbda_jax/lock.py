@@ -1,0 +1,269 @@
+"""One run at a time in a workdir: the file that says whose it is, and what killed runs left."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cbda_jax import hosts, identity, reporting
+from cbda_jax.errors import InputError
+
+NAME = "lock.json"
+# Files of `cbda_jax.files.write_atomic` and of this module that never got their name.
+_TEMPORARY = re.compile(rf"\..+\.[a-z0-9_]{{8}}\.tmp|\.{re.escape(NAME)}\.\w+\.claim")
+_UNFINISHED_SAVE = re.compile(r"\d+\.orbax-checkpoint-tmp.*")
+# File systems of object stores have no hard links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+@contextmanager
+def hold(
+    workdir: Path, *, beat_s: float | int = 30, stale_s: float | int = 180
+) -> Iterator["WorkdirLock"]:
+    """Holds the lock of a workdir in process 0; all processes of the run enter and leave together.
+
+    Args:
+        workdir: folder of the run; made if needed, and gone again if nothing was put there.
+        beat_s: seconds between two signs of life.
+        stale_s: seconds without one after which the run of another machine counts as ended.
+
+    Raises:
+        InputError: another run has it (in every process), or the folder cannot be written to.
+    """
+    lock = WorkdirLock(workdir, beat_s=beat_s, stale_s=stale_s)
+    try:
+        hosts.first(lock.acquire)
+        yield lock
+    finally:
+        lock.release()
+
+
+class WorkdirLock:
+    """The lock of one process; see `hold`.
+
+    On one machine the owner is looked up: it is gone if no process has its id and start time. The
+    processes of another machine or container cannot be seen; their sign of life is the file's time,
+    which the owner renews. Where that is neither new nor old it is watched until it changes or
+    `stale_s` have passed, so that no two machines need agree on the time.
+    """
+
+    def __init__(self, workdir: Path, *, beat_s: float | int = 30, stale_s: float | int = 180):
+        self.path = Path(workdir).absolute() / NAME
+        self._beat_s, self._stale_s = beat_s, stale_s
+        self._owner: dict[str, Any] = {}
+        self._made: list[Path] = []
+        self._lost = False
+        self._stop = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="workdir lock", daemon=True)
+
+    def acquire(self) -> None:
+        """Takes the lock, also that of a run that was killed.
+
+        Raises:
+            InputError: another run has it, or the folder cannot be written to. Nothing has changed.
+        """
+        folder = self.path.parent
+        self._owner = identity.describe()
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._take(self.path)
+        except BaseException as error:
+            self._owner = {}
+            self._remove_made()
+            if isinstance(error, OSError):
+                raise InputError(
+                    f"cannot write {self.path}: {error.strerror or error}; free some space or name "
+                    "another --workdir; nothing already written has changed"
+                ) from error
+            raise
+        self._heart.start()
+
+    def check(self) -> None:
+        """Checks that the lock has not been taken away, as from a machine that was asleep.
+
+        Raises:
+            InputError: it has been; nothing more may be written. Only in the process that held it.
+        """
+        if self._lost:
+            raise InputError(
+                f"{self.path}: found gone or of another run, expected the lock of this one; this "
+                "run stops, the other goes on"
+            )
+
+    def release(self) -> None:
+        """Gives the lock back; does nothing if it is not held."""
+        if not self._owner:
+            return
+        self._stop.set()
+        self._heart.join()
+        if _token(self.path) == self._owner["token"]:
+            self.path.unlink(missing_ok=True)
+        self._owner = {}
+        self._remove_made()
+
+    def _take(self, path: Path) -> None:
+        """Makes `path` ours: the lock, or the claim to replace a stale one."""
+        while (now := _create(path, self._owner)) is not None:
+            found = _read(path)
+            if found is None:
+                continue
+            if not self._is_stale(path, found, now):
+                raise self._refusal(found)
+            # Of all who found it stale one may replace it. The claim is of that very lock, and
+            # becomes the new one; whoever comes later finds another lock than the one claimed.
+            claim = path.with_name(f".{NAME}.{found.token}.claim")
+            self._take(claim)
+            if _token(path) == found.token:
+                claim.replace(path)
+                if path == self.path:
+                    reporting.say(
+                        f"{path.parent}: taking over from {found.who}, which ended without a word"
+                    )
+                return
+            claim.unlink(missing_ok=True)
+
+    def _is_stale(self, path: Path, found: "_Found", now: float) -> bool:
+        alive = identity.is_alive(found.owner)
+        if alive is not None:
+            return not alive
+        left = self._stale_s - max(0.0, now - found.time_ns / 1e9)
+        if left <= 0:
+            return True
+        reporting.say(
+            f"{path.parent}: in use by {found.who}, or was; waiting {left:.0f} s for a sign of life"
+        )
+        end = time.monotonic() + left
+        while time.monotonic() < end:
+            time.sleep(min(1.0, self._beat_s / 4))
+            if _read(path) != found:
+                return False
+        return True
+
+    def _refusal(self, found: "_Found") -> InputError:
+        return InputError(
+            f"{self.path.parent} is in use by another run: {found.who}, since "
+            f"{found.owner.get('since', 'unknown')} ({found.owner.get('command', 'unknown')}); "
+            "wait for its end, stop it, or use another --workdir (if it is certainly gone, delete "
+            f"{self.path})"
+        )
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._beat_s):
+            try:
+                if _token(self.path) != self._owner["token"]:
+                    self._lost = True
+                    return
+                os.utime(self.path)
+            except OSError:
+                # A disk that cannot be reached for a while takes no lock away.
+                continue
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+
+class _Found(NamedTuple):
+    """A lock file as it was read."""
+
+    token: str
+    owner: dict[str, Any]
+    time_ns: int
+
+    @property
+    def who(self) -> str:
+        return f"process {self.owner.get('pid', '?')} on {self.owner.get('host', '?')}"
+
+
+def _create(path: Path, owner: dict[str, Any]) -> float | None:
+    """Makes the file unless it is there; then gives the file system's time, in seconds."""
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}.", suffix=".tmp")
+    temporary = Path(name)
+    text = (json.dumps(owner, indent=2) + "\n").encode()
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                # NFS: the link can be made although its answer was lost.
+                if os.fstat(file.fileno()).st_nlink == 2:
+                    return None
+                return os.fstat(file.fileno()).st_mtime
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                try:
+                    with path.open("xb") as alone:
+                        alone.write(text)
+                except FileExistsError:
+                    return os.fstat(file.fileno()).st_mtime
+    finally:
+        temporary.unlink(missing_ok=True)
+    return None
+
+
+def _read(path: Path) -> _Found | None:
+    """What the file says; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            time_ns = os.fstat(file.fileno()).st_mtime_ns
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    try:
+        owner = json.loads(content)
+        return _Found(str(owner["token"]), owner, time_ns)
+    except (ValueError, TypeError, KeyError):
+        return _Found("unreadable", {}, time_ns)
+
+
+def _token(path: Path) -> str | None:
+    found = _read(path)
+    return None if found is None else found.token
+
+
+def remove_leftovers(workdir: Path) -> list[Path]:
+    """Removes what a killed run was writing and nobody will finish. Call it holding the lock.
+
+    These are temporary files in the folders of a run, and checkpoints that were not saved to the
+    end. Only names of those kinds are touched, and not `predictions`, which may be written to
+    while another process trains.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        InputError: something of it cannot be removed.
+    """
+    workdir = Path(workdir)
+    hidden = [*workdir.glob(".*")]
+    for name in ("queries", "gallery", "report"):
+        hidden += (workdir / name).rglob(".*")
+    removed = [p for p in hidden if _TEMPORARY.fullmatch(p.name) and p.is_file()]
+    saves = (workdir / "checkpoints").glob("*")
+    removed += [p for p in saves if _UNFINISHED_SAVE.fullmatch(p.name) and p.is_dir()]
+    removed = [path for path in sorted(removed) if not path.is_symlink()]
+    for path in removed:
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{path}: left by a killed run, cannot be removed ({error.strerror or error}); "
+                "check the permissions of the folder"
+            ) from error
+    return removed

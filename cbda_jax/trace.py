@@ -1,0 +1,51 @@
+"""A trace of some training steps, for TensorBoard and Perfetto."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+class StepTrace:
+    """Traces a few steps with JAX's profiler, once this process has made some others.
+
+    The trace goes where TensorBoard finds it (with the `xprof` plugin); `perfetto_trace.json.gz`
+    beside it opens in ui.perfetto.dev.
+
+    Args:
+        folder: of TensorBoard's events.
+        steps: how many are traced; 0: none.
+        skip: how many are made before, in which caches and buffers fill.
+    """
+
+    def __init__(self, folder: Path, steps: int, skip: int = 3):
+        self._folder = folder
+        self._first, self._last = skip, skip + steps
+        self._made = 0
+        self._tracing = False
+
+    def step(self, number: int) -> AbstractContextManager[Any]:
+        """Around one step: starts the trace before the first of those wanted, names the step."""
+        if self._first <= self._made < self._last and not self._tracing:
+            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            self._tracing = True
+        self._made += 1
+        return jax.profiler.StepTraceAnnotation("train", step_num=number)
+
+    def finish(self, results: Any, *, now: bool = False) -> Path | None:
+        """Ends the trace after the last of its steps.
+
+        Args:
+            results: of the step before; waited for, so that the device's work is in the trace.
+            now: end it even if it has fewer steps than wanted.
+
+        Returns:
+            Its folder, when it has been written.
+        """
+        if not self._tracing or (self._made < self._last and not now):
+            return None
+        jax.block_until_ready(results)
+        jax.profiler.stop_trace()
+        self._tracing = False
+        return self._folder / "plugins" / "profile"

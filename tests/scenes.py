@@ -1,0 +1,163 @@
+"""What the processes of `test_hosts` and `test_shards` do."""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from cbda_jax import hosts, models, sharding
+from cbda_jax.acquirer import Acquirer, Scoring
+from cbda_jax.errors import InputError
+from cbda_jax.evaluator import Evaluator
+from cbda_jax.training import TrainState
+
+IMAGES, CLASSES, SIZE = 9, 5, (16, 24)
+
+
+def end_together(index, count, coordinator, scene, victim):
+    """A run in which process `victim` does what the scene says."""
+    is_victim = index == victim
+    hosts._LEAVE_S = 1
+    if scene == "differs":
+        jax.config.update("jax_num_cpu_devices", 1 + index)
+    try:
+        hosts.start("auto", coordinator, count, index, patience_s=60, heartbeat_s=6)
+        with hosts.session():
+            _play(scene, is_victim)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        hosts.leave(2)
+    print("the end", flush=True)
+
+
+def _refuse():
+    raise InputError("/some/workdir is refused")
+
+
+def _play(scene, is_victim):
+    if scene == "first gives":
+        assert hosts.first(lambda: 7) == (7 if jax.process_index() == 0 else None)
+        return
+    if scene == "first refuses":
+        hosts.first(_refuse)
+    hosts.sync("all are there")
+    if is_victim and scene == "refuses alone":
+        _refuse()
+    if is_victim and scene == "breaks":
+        raise ZeroDivisionError("an error of the program")
+    if is_victim:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if scene == "killed while all work":
+            time.sleep(0.01)
+        elif scene == "killed while waited for" and is_victim:
+            time.sleep(60)
+        else:
+            hosts.sync("a step")
+
+
+def arrive(index, count, coordinator, told):
+    """A start in which not all processes come; `told` is how many this one expects."""
+    del count
+    try:
+        hosts.start("auto", coordinator, told, index, patience_s=1)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        hosts.leave(2)
+
+
+class Thresholds(nnx.Module):
+    """A network that rounds nothing: its prediction is the red channel's fifth of the range."""
+
+    def __call__(self, images):
+        steps = jnp.arange(CLASSES, dtype=images.dtype)
+        return -jnp.abs(images[..., :1] - (steps - 2)[None, None, None, :])
+
+
+class Records:
+    """Random images and labels, with some pixels to be ignored."""
+
+    def __init__(self):
+        random = np.random.default_rng(3)
+        self.ids = tuple(map(str, range(IMAGES)))
+        self.images = random.integers(0, 256, (IMAGES, *SIZE, 3)).astype(np.uint8)
+        self.labels = random.integers(0, CLASSES + 1, (IMAGES, *SIZE)).astype(np.uint8)
+        self.labels[self.labels == CLASSES] = 255
+
+    def __len__(self):
+        return IMAGES
+
+    def image(self, index):
+        return self.images[index]
+
+    def label(self, index):
+        return self.labels[index].copy()
+
+
+def evaluate_and_acquire(mesh, host, batch):
+    """Confusion matrix, predictions kept by this process, and the picks of a round."""
+    graphdef, params, frozen = nnx.split(Thresholds(), nnx.Param, ...)
+    state = TrainState(step=jnp.int32(0), params=params, frozen=frozen, opt_state=())
+    records, kept = Records(), {}
+    evaluator = Evaluator(graphdef, mesh, num_classes=CLASSES, flip=True, batch=batch, host=host)
+    confusion = evaluator.confusion(state, records, keep=kept.__setitem__)
+    acquirer = Acquirer(
+        graphdef,
+        mesh,
+        Scoring(native=SIZE, via=SIZE, unit="region", score="random", radius=1),
+        num_classes=CLASSES,
+        batch=batch,
+        host=host,
+    )
+    earlier = [np.arange(i, dtype=np.int32) for i in range(IMAGES)]
+    chosen, report = acquirer.choose(
+        state,
+        records.image,
+        IMAGES,
+        previous=lambda index: (earlier[index], earlier[index]),
+        number=2,
+        picks_per_image=4,
+        allocation="global",
+    )
+    return {
+        "confusion": confusion,
+        "kept": np.array(sorted(kept), np.int32),
+        "predictions": np.array([kept[i] for i in sorted(kept)], np.uint8),
+        "taken": np.int64(report.taken),
+    } | {f"picked_{name}": value for name, value in chosen._asdict().items()}
+
+
+def share(index, count, coordinator, out):
+    """One process of several that evaluate and acquire together."""
+    hosts.start("auto", coordinator, count, index)
+    with hosts.session():
+        found = evaluate_and_acquire(sharding.make_mesh(), (index, count), 4)
+        np.savez(out / f"{index}.npz", **found)
+
+
+class Tiny(nnx.Module):
+    """A network that is compiled in no time: every process on a CPU compiles for itself."""
+
+    def __init__(self, num_classes, rngs):
+        self.backbone = nnx.Conv(3, 8, (3, 3), strides=4, rngs=rngs)
+        self.head = nnx.Conv(8, num_classes, (1, 1), rngs=rngs)
+
+    def __call__(self, images, keys=None):
+        del keys
+        return self.head(nnx.relu(self.backbone(images)))
+
+
+def train(index, count, coordinator, flags):
+    """One process of a run of the main program."""
+    models.create_model = lambda _, num_classes, *, rngs, dtype: Tiny(num_classes, rngs)
+    connected = (f"--coordinator={coordinator}", f"--processes={count}", f"--process={index}")
+    sys.argv = ["cbda_jax.main", *flags, *(connected if count > 1 else ())]
+    runpy.run_module("cbda_jax.main", run_name="__main__")
