@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from cbda_jax import acquisition, models, reporting, sharding, training
+from cbda_jax import acquisition, hosts, models, reporting, sharding, training
 from cbda_jax.checkpoint import Checkpoints
 from cbda_jax.data import pipeline, records
 from cbda_jax.data.sampling import DrawOrder
@@ -118,8 +117,7 @@ def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Re
     opener = functools.partial(
         records.open_records, name, data_dir=Path(config.data.dir).expanduser(), **options
     )
-    prepared = opener(prepare=True) if jax.process_index() == 0 else None
-    multihost_utils.sync_global_devices(f"prepared {name}")
+    prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
 
 

@@ -10,13 +10,14 @@ import os
 import re
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
+from etils import epath
 from jax.experimental import multihost_utils
 
 from cbda_jax import manifest, reporting
@@ -33,13 +34,16 @@ class Checkpoints:
     A save is atomic: one that was cut off leaves a temporary folder that is ignored.
 
     Args:
-        folder: where they are; made if needed.
+        folder: where they are, made if needed: a path, or an address of an object store
+            (gs://BUCKET/..., s3://BUCKET/...) where `etils` has the package for it.
         keep: how many of the newest are kept.
         writable: False to look only: nothing is made, nor put aside if it is damaged.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2, writable: bool = True):
-        self.folder = Path(folder).absolute()
+    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2, writable: bool = True):
+        self.folder = epath.Path(folder)
+        if "://" not in os.fspath(folder):
+            self.folder = epath.Path(Path(folder).absolute())
         self._writable = writable
         absl_logging.get_absl_logger().addFilter(_is_news)
         self._manager = _Manager(
@@ -243,7 +247,7 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
-def _problem(path: Path, error: Exception) -> Exception:
+def _problem(path: PurePath, error: Exception) -> Exception:
     """What an error in reading says: of the checkpoint, of the right to read it, or of neither."""
     if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
         return error
@@ -253,7 +257,7 @@ def _problem(path: Path, error: Exception) -> Exception:
     return DamagedError(f"{type(error).__name__}: {text}")
 
 
-def _unwritable(folder: Path, error: Exception) -> InputError:
+def _unwritable(folder: PurePath, error: Exception) -> InputError:
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
     if code := re.search(r"os_error_code='(\d+)'", text):
         text = os.strerror(int(code[1]))

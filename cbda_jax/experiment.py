@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import assembly, hosts, lock, outcome, reporting, sharding
+from cbda_jax import assembly, hosts, lock, outcome, ranges, reporting, sharding
 from cbda_jax import (
     workdir as workdirs,
 )
@@ -43,6 +43,7 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train", profile:
     Raises:
         InputError: the config, the data or the workdir is not as expected.
     """
+    ranges.check(config)
     method = assembly.resolve_method(config)
     workdirs.claim(workdir, config, write=False)
     if mode != "train":
@@ -121,7 +122,7 @@ class Experiment:
                 checkpoint first. "evaluate" leaves the checkpoints alone, damaged ones too.
         """
         checkpoints = Checkpoints(
-            self.workdir / "checkpoints",
+            self.config.checkpoint.dir or self.workdir / "checkpoints",
             keep=self.config.checkpoint.keep,
             writable=mode != "evaluate",
         )

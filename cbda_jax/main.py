@@ -61,6 +61,11 @@ def main(_: list[str]) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
     run = f"{name}-{config.method}-{config.acquisition.budget:g}-s{config.seed}"
+    if "://" in (_WORKDIR.value or ""):
+        _stop(
+            f"--workdir: {_WORKDIR.value} found, expected a folder of this machine or of a disk "
+            "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
+        )
     workdir = Path(_WORKDIR.value or f"runs/{run}")
     try:
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)

@@ -12,7 +12,10 @@ from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 
 # Sections that change what is shown or kept, or where data lies, never a result.
-_FREE = ("report.", "checkpoint.", "compilation_cache", "data.threads", "data.dir", "data.root")
+_FREE = (
+    *("report.", "checkpoint.every", "checkpoint.keep"),
+    *("compilation_cache", "data.threads", "data.dir", "data.root"),
+)
 
 
 def claim(workdir: Path, config: Any, *, write: bool) -> None:

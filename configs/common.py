@@ -108,6 +108,8 @@ def base() -> ml_collections.ConfigDict:
     evaluation.batch_per_device = 1
 
     checkpoint = config.checkpoint = ml_collections.ConfigDict()
+    # "": in the workdir. An object store (gs://..., s3://...) needs gcsfs or s3fs.
+    checkpoint.dir = ""
     checkpoint.every = 250  # steps; also before every round and at the end
     checkpoint.keep = 2
 

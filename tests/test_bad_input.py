@@ -149,6 +149,7 @@ def test_a_workdir_without_room_or_permission(tmp_path):
     [
         ("--config=configs/synthetic.py:metod=ripu", "did you mean 'method'?"),
         ("--config=configs/synthetic.py:budget=much", "expected a value of type float"),
+        ("--workdir=gs://bucket/run", "expected a folder of this machine"),
         ("--config=configs/none.py", "No such file or directory: 'configs/none.py'"),
         ("--config.trainin.steps=3", 'Did you mean "training"'),
         ("--config.training.stps=3", 'Did you mean "steps"'),
