@@ -14,12 +14,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from cbda_jax import acquisition, hosts, models, reporting, sharding, training
+from cbda_jax import acquisition, models, reporting, sharding, training
 from cbda_jax.checkpoint import Checkpoints
 from cbda_jax.data import pipeline, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
 from cbda_jax.methods import CHOICES, Method, get_method
+from cbda_jax.runtime import hosts
 
 Config = Any
 """An `ml_collections.ConfigDict`, whose fields have no static type; see `configs/common.py`."""

@@ -239,7 +239,8 @@ class Checkpoints:
 class _Manager(ocp.CheckpointManager):
     """Orbax's, but for its calls to JAX's agreement on preemption.
 
-    That counts calls, which are those of `cbda_jax.preemption`; Orbax would count with its steps.
+    That counts calls, which are those of `cbda_jax.runtime.preemption`; Orbax would count with its
+    steps.
     """
 
     def reached_preemption(self, step: int) -> bool:

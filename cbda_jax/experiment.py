@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import assembly, hosts, lock, outcome, ranges, reporting, sharding
+from cbda_jax import assembly, outcome, ranges, reporting, sharding
 from cbda_jax import (
     workdir as workdirs,
 )
@@ -24,9 +24,10 @@ from cbda_jax.errors import InputError
 from cbda_jax.evaluator import Evaluator
 from cbda_jax.files import write_atomic
 from cbda_jax.methods import Method
-from cbda_jax.preemption import Preempted, Preemption
 from cbda_jax.rounds import Rounds
-from cbda_jax.trace import StepTrace
+from cbda_jax.runtime import hosts, lock
+from cbda_jax.runtime.preemption import Preempted, Preemption
+from cbda_jax.runtime.trace import StepTrace
 from cbda_jax.trainer import Trainer
 
 
@@ -132,6 +133,8 @@ class Experiment:
             found = checkpoints.restore_latest(initial)
             self.resumed = found is not None
             step, state = found or (0, initial)
+            if self.method.acquires:
+                self.rounds.log.check_steps(self.round_steps, step)
             with reporting.MetricWriter(
                 self.workdir,
                 resume_step=step if self.resumed else -1,

@@ -1,10 +1,15 @@
 """Files that are either whole or not there."""
 
+import contextlib
+import io
 import os
-import tempfile
+import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from cbda_jax.errors import InputError
 
@@ -13,27 +18,74 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Calls `write(file)` on a temporary file beside `path`, then renames it to `path`.
 
     A reader sees the old content or the new, never half of it, also after a crash: the data is
-    flushed to the disk before the name changes.
+    flushed to the disk before the name changes, and the name before this returns.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full. Nothing has changed then.
     """
-    temporary = None
+    # `runtime.lock.remove_leftovers` knows such names. Cut, for a name as long as names may be.
+    temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; free some space or name another "
             "folder; nothing already written has changed"
         ) from error
     finally:
-        if temporary is not None:
+        # A disk that was full or became read-only may refuse this too; the first error counts.
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Writes arrays by name as a compressed .npz, whole or not at all.
+
+    Raises:
+        InputError: as `write_atomic`.
+    """
+    # In memory first: a zip file that meets a full disk half-way cannot even be closed.
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_atomic(path, lambda file: file.write(content.getbuffer()))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name, every byte of them compared with its checksum.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+        ValueError: it is no .npz, or damaged; in one line.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                # `np.load` would stop at the end of the array, and may never see the checksum.
+                content = io.BytesIO(archive.read(name))
+                key = name.removesuffix(".npy")
+                if key in arrays:
+                    raise ValueError(f"{name!r} is there twice")
+                arrays[key] = np.lib.format.read_array(content, allow_pickle=False)
+    except OSError:
+        raise
+    # Which of a dozen errors zipfile and NumPy raise depends on where the file is damaged.
+    except Exception as error:
+        raise ValueError(f"damaged: {' '.join(str(error).split())}") from error
+    return arrays
+
+
+def _flush_folder(folder: Path) -> None:
+    # Some file systems cannot; the file itself is on the disk by now.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -13,9 +13,10 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cbda_jax import experiment, hosts, preemption
+from cbda_jax import experiment
 from cbda_jax.errors import InputError
-from cbda_jax.preemption import Preempted
+from cbda_jax.runtime import hosts, preemption
+from cbda_jax.runtime.preemption import Preempted
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."

@@ -13,9 +13,9 @@ from jaxtyping import Int64, UInt8
 from cbda_jax import acquisition, annotation, reporting
 from cbda_jax.acquirer import Acquirer
 from cbda_jax.data import labels, records
+from cbda_jax.files import write_npz
 from cbda_jax.methods import Method
 from cbda_jax.training import TrainState
-from cbda_jax.workdir import write_arrays
 
 
 class Rounds:
@@ -33,7 +33,7 @@ class Rounds:
         first: whether this process writes what is written once.
 
     Raises:
-        InputError: the query log cannot be read.
+        InputError: the query log cannot be read, or is of other images.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Rounds:
     ):
         self.log = annotation.QueryLog(workdir / "queries")
         self.native = pool.label(0).shape
+        self.log.check_pool(pool.ids, self.native)
         self.squares = acquisition.geometry(method.unit, method.radius)
         self._workdir = workdir
         self._pool = pool
@@ -218,7 +219,7 @@ class Rounds:
             maps = acquirer.maps(state, image, index, number=number, weights=weights)
             if self._first:
                 name = f"round_{number:02d}_{image_id.replace('/', '_')}.npz"
-                write_arrays(
+                write_npz(
                     self._workdir / "gallery" / name,
                     image_id=np.array(image_id),
                     image=image,

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cbda_jax import ahead, reporting, sharding, training
+from cbda_jax import reporting, sharding, training
 from cbda_jax.checkpoint import Checkpoints
 from cbda_jax.data import pipeline
 from cbda_jax.errors import InputError
-from cbda_jax.preemption import Preemption
-from cbda_jax.trace import StepTrace
+from cbda_jax.runtime import ahead
+from cbda_jax.runtime.preemption import Preemption
+from cbda_jax.runtime.trace import StepTrace
 
 
 class _Losses(NamedTuple):

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
-import numpy as np
 
-from cbda_jax import lock
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
+from cbda_jax.runtime import lock
 
 # Sections that change what is shown or kept, or where data lies, never a result.
 _FREE = (
@@ -83,11 +82,6 @@ def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON, whole or not at all."""
     text = json.dumps(value, indent=2, sort_keys=True) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
-
-
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes a compressed .npz, whole or not at all."""
-    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def _flat(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -51,9 +51,10 @@ def convert(source: Path, target: Path) -> str:
     arrays = weights.canonical(weights.read(source))
     identity = weights.identify(arrays)
     if identity is None:
+        some = " ".join(", ".join(sorted(arrays)[:5]).split())
         raise InputError(
-            f"weights {source}: of no known network, its arrays are {', '.join(sorted(arrays)[:5])}"
-            " ...; give a torchvision ResNet-101, RIPU or SegFormer checkpoint"
+            f"weights {source}: of no known network, its arrays are {some or 'none'} ...; give a "
+            "torchvision ResNet-101, RIPU or SegFormer checkpoint"
         )
     name, num_classes = identity
     model = nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))

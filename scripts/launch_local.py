@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-# `cbda_jax.hosts.LOST_STATUS`, without the seconds that importing JAX takes.
+# `cbda_jax.runtime.hosts.LOST_STATUS`, without the seconds that importing JAX takes.
 LOST_STATUS = 76
 
 

@@ -272,7 +272,9 @@ def test_an_older_step_than_the_latest_is_refused(folder):
 
 def test_orbax_does_not_count_as_a_check_for_preemption(monkeypatch, tmp_path):
     def count(step):
-        raise AssertionError(f"the agreement of cbda_jax.preemption was asked at step {step}")
+        raise AssertionError(
+            f"the agreement of cbda_jax.runtime.preemption was asked at step {step}"
+        )
 
     monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", count)
     _save(tmp_path, 1, 2)

@@ -1,7 +1,8 @@
 """What was asked, when, and who answers. Knows NumPy and files; knows no JAX."""
 
 from cbda_jax.annotation.oracle import Answers, GroundTruthOracle, Oracle, active_label
-from cbda_jax.annotation.query_log import Queries, QueryLog, queried_mask
+from cbda_jax.annotation.queries import Queries, queried_mask
+from cbda_jax.annotation.query_log import QueryLog
 
 __all__ = [
     "Answers",

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from cbda_jax.annotation.query_log import Queries, queried_mask
+from cbda_jax.annotation.queries import Queries, queried_mask
 
 
 @runtime_checkable

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar
 
-from cbda_jax.data.folders import Pair, PairBuilder, SourceConfig, match
+from cbda_jax.data.folders import PairBuilder, SourceConfig
+from cbda_jax.data.pairs import Pair, match
 from cbda_jax.data.trees import Tree
 from cbda_jax.errors import InputError
 

@@ -5,10 +5,11 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -16,8 +17,10 @@ from tqdm import tqdm
 
 from cbda_jax.data import labels, png
 from cbda_jax.data.index import write_index
-from cbda_jax.data.trees import File
+from cbda_jax.data.pairs import Pair, read_list
 from cbda_jax.errors import InputError
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(eq=False)
@@ -53,15 +56,6 @@ class SourceConfig(tfds.core.BuilderConfig):
         if sources:
             digest = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
             self.name += f"_{digest[:8]}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """An image and its label, not yet read."""
-
-    image_id: str
-    image: File
-    label: File
 
 
 class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -125,17 +119,24 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self, split: str, pairs: list[Pair]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         ids, class_pixels = [], []
+        shapes: dict[tuple[int, ...], Pair] = {}
         # disable=None: no bar where standard error is no terminal.
         bar = tqdm(total=len(pairs), desc=f"{self.name} {split}", unit="image", disable=None)
         with bar:
-            for example in parallel_map(self._example, pairs):
+            for pair, (example, shape) in zip(
+                pairs, parallel_map(self._example, pairs), strict=True
+            ):
                 bar.update()
+                shapes.setdefault(shape, pair)
+                if self.NATIVE_LABELS and len(shapes) > 1:
+                    raise _other_size(*shapes.items())
                 yield len(ids), example
                 ids.append(example["image_id"])
                 class_pixels.append(example["class_pixels"])
         write_index(self.data_dir, split, ids, np.array(class_pixels, np.int64))
 
-    def _example(self, pair: Pair) -> dict[str, Any]:
+    def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The record of a pair, and the size of its label's file."""
         image = png.read_image(pair.image.read(), pair.image.where)
         ids = self.read_ids(pair.label.read(), pair.label.where)
         if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
@@ -153,79 +154,20 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 " ids. Use the original label files."
             )
         height, width = self.source.size
+        shape = ids.shape
         if not self.NATIVE_LABELS:
             ids = png.resize_label(ids, (height, width))
         label = self.train_ids()[ids]
-        return {
+        example = {
             "image_id": pair.image_id,
             "image": png.encode(png.resize_image(image, (height, width))),
             "label": png.encode(label),
             "class_pixels": labels.class_pixels(label, self.source.num_classes),
         }
+        return example, shape
 
 
-def match(
-    images: Mapping[str, File], targets: Mapping[str, File], image_ending: str, label_ending: str
-) -> list[Pair]:
-    """Pairs images with labels by what their names say before the ending, sorted by image id.
-
-    Raises:
-        InputError: An image has no label, or the reverse, or two images have the same name.
-    """
-    by_id = [_by_id(images, image_ending), _by_id(targets, label_ending)]
-    for ours, theirs, kind, missing in (
-        (by_id[0], by_id[1], "image", "label"),
-        (by_id[1], by_id[0], "label", "image"),
-    ):
-        alone = sorted(ours.keys() - theirs.keys())
-        if alone:
-            ending = label_ending if missing == "label" else image_ending
-            raise InputError(
-                f"{ours[alone[0]].where}: {kind} without {missing} ({len(alone)} such {kind}s);"
-                f" expected its {missing} {alone[0]}{ending}. Copy it, or remove the {kind}."
-            )
-    return [Pair(name, by_id[0][name], by_id[1][name]) for name in sorted(by_id[0])]
-
-
-def select(pairs: list[Pair], files: str | os.PathLike[str] | None) -> list[Pair]:
-    """Keeps the pairs that a list file names; None keeps all.
-
-    Raises:
-        InputError: A listed image does not exist.
-    """
-    if files is None:
-        return pairs
-    wanted = set(read_list(files))
-    unknown = sorted(wanted - {pair.image_id for pair in pairs})
-    if unknown:
-        raise InputError(
-            f"{files}: {len(unknown)} of {len(wanted)} listed images are not there, such as"
-            f" {unknown[0]}; expected names of images of the data set. Mend the list."
-        )
-    return [pair for pair in pairs if pair.image_id in wanted]
-
-
-def read_list(path: str | os.PathLike[str]) -> list[str]:
-    """Reads a list of image names, one a line, with or without folders and .png, as sorted ids.
-
-    Raises:
-        InputError: The list cannot be read or is empty.
-    """
-    try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); expected a text file, one image name a line."
-        ) from error
-    names = sorted({Path(line.strip()).name.removesuffix(".png") for line in lines if line.strip()})
-    if not names:
-        raise InputError(f"{path}: no image is listed; expected one image name a line.")
-    return names
-
-
-def parallel_map(
-    function: Callable[[Pair], dict[str, Any]], items: Iterable[Pair]
-) -> Iterator[dict[str, Any]]:
+def parallel_map(function: Callable[[Pair], _T], items: Iterable[Pair]) -> Iterator[_T]:
     """Maps in threads (decoding and resizing release the lock), in order, a few items ahead."""
     workers = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(workers)
@@ -251,24 +193,26 @@ def _manual_dir(name: str, dl_manager: tfds.download.DownloadManager) -> Path:
         ) from error
 
 
-def _by_id(files: Mapping[str, File], ending: str) -> dict[str, File]:
-    found: dict[str, File] = {}
-    for name, file in files.items():
-        image_id = Path(name).name.removesuffix(ending)
-        if image_id in found:
-            raise InputError(
-                f"{file.where}: the same name as {found[image_id].where}; expected every"
-                " image once. Remove one."
-            )
-        found[image_id] = file
-    return found
+def _other_size(
+    first: tuple[tuple[int, ...], Pair], other: tuple[tuple[int, ...], Pair]
+) -> InputError:
+    (height, width), pair = other
+    (first_height, first_width), first_pair = first
+    return InputError(
+        f"{pair.label.where}: {width} x {height} pixels, but {first_pair.label.where} has"
+        f" {first_width} x {first_height}; expected one size of all images of a split, in which"
+        " queries are placed. Remove one of the two kinds."
+    )
 
 
 def _checked_size(size: Sequence[int]) -> tuple[int, int]:
     try:
-        height, width = (int(n) for n in size)
+        height, width = (operator.index(n) for n in size)
     except (TypeError, ValueError):
         height = width = 0
-    if min(height, width) < 1:
-        raise InputError(f"size is {size!r}; expected (height, width) in pixels, both above 0.")
+    if min(height, width) < 1 or height * width > png.MOST_PIXELS:
+        raise InputError(
+            f"size is {size!r}; expected (height, width) in pixels, both above 0 and at most"
+            f" {png.MOST_PIXELS} pixels in all. Correct it."
+        )
     return height, width

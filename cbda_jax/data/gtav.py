@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar
 
-from cbda_jax.data.folders import Pair, PairBuilder, SourceConfig, match, select
+from cbda_jax.data.folders import PairBuilder, SourceConfig
+from cbda_jax.data.pairs import Pair, match, select
 from cbda_jax.data.trees import Tree
 
 LAYOUT = "images/*.png and labels/*.png (or 01_images.zip, 01_labels.zip, ...)"

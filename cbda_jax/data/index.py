@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from cbda_jax.files import write_atomic
+from cbda_jax.files import read_npz, write_npz
 
 
 def index_path(directory: str | os.PathLike[str], split: str) -> Path:
@@ -32,18 +32,22 @@ def write_index(
         class_pixels: int64 [n, C], pixels of every class in the stored labels.
     """
     ids = np.array(image_ids, np.str_)
-    write_atomic(
-        index_path(directory, split),
-        lambda file: np.savez(file, image_ids=ids, class_pixels=class_pixels),
-    )
+    write_npz(index_path(directory, split), image_ids=ids, class_pixels=class_pixels)
 
 
 def read_index(
     directory: str | os.PathLike[str], split: str
 ) -> tuple[tuple[str, ...], Int64[np.ndarray, "images classes"]] | None:
-    """Reads (ids, class pixels) of a split, or None where no index was written."""
-    path = index_path(directory, split)
-    if not path.exists():
+    """Reads (ids, class pixels) of a split, or None where there is no index, or a damaged one.
+
+    An index says nothing that the records do not say, so it can be made again from them.
+    """
+    try:
+        arrays = read_npz(index_path(directory, split))
+        ids, class_pixels = arrays["image_ids"], arrays["class_pixels"]
+    except (OSError, ValueError, KeyError):
         return None
-    with np.load(path) as arrays:
-        return tuple(arrays["image_ids"].tolist()), arrays["class_pixels"]
+    whole = class_pixels.ndim == 2 and class_pixels.dtype == np.int64
+    if not whole or ids.shape != class_pixels.shape[:1] or ids.dtype.kind != "U":
+        return None
+    return tuple(ids.tolist()), class_pixels

@@ -7,7 +7,7 @@ coloured files need a table.
 
 import io
 import struct
-import warnings
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -19,6 +19,9 @@ from cbda_jax.errors import InputError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
+
+MOST_PIXELS = 2**26
+"""Of any image: a header of 60,000 x 60,000 is quickly written, and takes gigabytes to believe."""
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "height width *channels"]:
@@ -39,8 +42,12 @@ def encode(array: UInt8[np.ndarray, "height width *channels"]) -> bytes:
 def header(data: bytes, where: str) -> tuple[int, int, int]:
     """Reads (bit depth, colour type, interlace) of a PNG; `where` names the file in errors.
 
+    The file must be whole: every chunk that pixels depend on is compared with its checksum, which
+    decoders do not do for all of them.
+
     Raises:
-        InputError: The file is empty or not a PNG.
+        InputError: The file is empty, not a PNG, truncated or damaged, or claims a size beyond all
+            photographs.
     """
     if not data:
         raise InputError(f"{where}: the file is empty; expected a PNG. Copy it again.")
@@ -48,7 +55,14 @@ def header(data: bytes, where: str) -> tuple[int, int, int]:
         raise InputError(
             f"{where}: not a PNG (it begins with {data[:8]!r}); expected a PNG. Copy it again."
         )
-    return struct.unpack_from(">BBxxB", data, 24)
+    _check_chunks(data, where)
+    width, height, depth, colour_type, interlace = struct.unpack_from(">IIBBxxB", data, 16)
+    if not 1 <= width * height <= MOST_PIXELS:
+        raise InputError(
+            f"{where}: a PNG of {width} x {height} pixels; expected 1 to {MOST_PIXELS} pixels in"
+            " all. Copy or download it again."
+        )
+    return depth, colour_type, interlace
 
 
 def read_image(data: bytes, where: str) -> UInt8[np.ndarray, "height width 3"]:
@@ -60,7 +74,7 @@ def read_image(data: bytes, where: str) -> UInt8[np.ndarray, "height width 3"]:
     depth, _, _ = header(data, where)
     if depth > 8:
         raise InputError(f"{where}: an image of {depth} bits a channel; expected 8-bit RGB.")
-    return np.asarray(_open(data, where).convert("RGB"))
+    return _pixels(data, where, "RGB")
 
 
 def read_label_ids(data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
@@ -77,8 +91,8 @@ def read_label_ids(data: bytes, where: str) -> UInt8[np.ndarray, "height width"]
             " ids as palette or grey PNG."
         )
     if colour_type in (_RGB, _RGBA):
-        return _ids_of_colours(np.asarray(_open(data, where).convert("RGB")), where)
-    return np.asarray(_open(data, where))
+        return _ids_of_colours(_pixels(data, where, "RGB"), where)
+    return _pixels(data, where)
 
 
 def read_synthia_ids(data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
@@ -96,8 +110,8 @@ def read_synthia_ids(data: bytes, where: str) -> UInt8[np.ndarray, "height width
     try:
         # Pillow would narrow 16 bits to the upper 8, which are all 0.
         red = imagecodecs.png_decode(data)[..., 0]
-    except imagecodecs.PngError as error:
-        raise _broken(where, error) from error
+    except Exception as error:
+        raise _broken(where, str(error)) from error
     # Beyond 255 is as unknown as 255 is, and the caller reports it.
     return np.minimum(red, 255).astype(np.uint8)
 
@@ -122,20 +136,43 @@ def resize_label(
     return np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
 
 
-def _open(data: bytes, where: str) -> Image.Image:
+def _check_chunks(data: bytes, where: str) -> None:
+    view, position = memoryview(data), len(_SIGNATURE)
+    if data[position : position + 8] != b"\0\0\0\rIHDR":
+        raise _broken(where, "its header is not where it belongs")
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            break
+        # Pixels do not depend on chunks that begin with a small letter.
+        critical = not kind[0] & 32
+        stored = struct.unpack_from(">I", data, end - 4)[0]
+        if critical and zlib.crc32(view[position + 4 : end - 4]) != stored:
+            raise _broken(where, f"the checksum of its part {kind!r} is wrong")
+        if kind == b"IEND":
+            return
+        position = end
+    raise _broken(where, f"truncated after {len(data)} bytes")
+
+
+def _pixels(data: bytes, where: str, mode: str | None = None) -> np.ndarray:
+    """Decodes with Pillow, to a mode if one is given; uint8."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=["PNG"])
-            image.load()
-            return image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning) as error:
-        raise _broken(where, error) from error
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        pixels = np.asarray(image if mode is None else image.convert(mode))
+    # Which of a dozen errors Pillow raises depends on where the file is damaged.
+    except Exception as error:
+        raise _broken(where, str(error)) from error
+    if pixels.dtype != np.uint8 or pixels.ndim != (2 if mode is None else 3):
+        raise _broken(where, f"its pixels read as {pixels.dtype}{list(pixels.shape)}")
+    return pixels
 
 
-def _broken(where: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())
-    return InputError(f"{where}: a damaged PNG ({reason}). Copy or download it again.")
+def _broken(where: str, reason: str) -> InputError:
+    return InputError(
+        f"{where}: a damaged PNG ({' '.join(reason.split())}). Copy or download it again."
+    )
 
 
 def _ids_of_colours(

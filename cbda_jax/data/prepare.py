@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -62,12 +63,33 @@ def create_builder(
     config = dataclasses.replace(default, **given) if given else default
     # TFDS refuses an equal config that is not the very one it has listed.
     config = next((c for c in builder_class.BUILDER_CONFIGS if c.name == config.name), config)
-    with _quiet_logging():
-        return builder_class(
-            config=config,
-            data_dir=os.fspath(Path(data_dir).expanduser()),
-            file_format="array_record",
+    data_dir = Path(data_dir).expanduser()
+    try:
+        with _quiet_logging():
+            return builder_class(
+                config=config, data_dir=os.fspath(data_dir), file_format="array_record"
+            )
+    except InputError:
+        raise
+    # The builder reads what is prepared. TFDS and protobuf raise whatever they stumble over.
+    except Exception as error:
+        version = str(builder_class.VERSION)
+        raise damaged(data_dir / builder_class.name / config.name / version, error) from error
+
+
+def damaged(directory: str | os.PathLike[str], error: Exception | str) -> InputError:
+    """The error of a prepared data set that cannot be read, or is not as it was written."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    # The reader of records passes on what the system told it: "pread() failed: Input/output ...".
+    if isinstance(error, OSError) or "() failed: " in reason:
+        return InputError(
+            f"{os.fspath(directory)}: cannot be read ({reason}); expected a whole prepared data set"
+            " on a working disk. Check the disk, or remove this folder to have it prepared again."
         )
+    return InputError(
+        f"{os.fspath(directory)}: a damaged prepared data set ({reason}); expected it as it was"
+        " written. Remove this folder to have it prepared again."
+    )
 
 
 def prepare_builder(
@@ -98,10 +120,13 @@ def prepare_builder(
             start = time.monotonic()
             _download_and_prepare(builder, manual_dir)
     except OSError as error:
-        raise InputError(
-            f"{error.filename or directory}: cannot be written ({error.strerror or error});"
-            " expected a folder with room for the prepared data. Set another data_dir."
-        ) from error
+        raise _unwritable(error.filename or directory, error.strerror or error) from error
+    except RuntimeError as error:
+        # The writer of records passes on what the system told it: "write() failed: No space ...".
+        found = re.search(r"\w\(\) failed: ([^;]+)", str(error))
+        if found is None:
+            raise
+        raise _unwritable(directory, found[1]) from error
     splits = builder.info.splits
     counts = ", ".join(f"{name} {splits[name].num_examples}" for name in sorted(splits))
     print(
@@ -109,6 +134,13 @@ def prepare_builder(
         f" {sum(split.num_bytes for split in splits.values()) / 1e6:.1f} MB,"
         f" {time.monotonic() - start:.1f} s",
         flush=True,
+    )
+
+
+def _unwritable(where: str | os.PathLike[str], reason: object) -> InputError:
+    return InputError(
+        f"{where}: cannot be written ({' '.join(str(reason).split())}); expected a folder with room"
+        " for the prepared data. Free some space, or set another data_dir."
     )
 
 

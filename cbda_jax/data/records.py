@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from cbda_jax.data import png
 from cbda_jax.data.index import read_index, write_index
-from cbda_jax.data.prepare import create_builder, prepare_builder
+from cbda_jax.data.prepare import create_builder, damaged, prepare_builder
 from cbda_jax.errors import InputError
 
 
@@ -38,7 +39,8 @@ class Records:
         split: As above.
 
     Raises:
-        InputError: There is no such prepared data set, or no such split in it.
+        InputError: There is no such prepared data set, no such split in it, or it is damaged; also
+            when a record is read. Records are under checksums, so none is read wrongly.
     """
 
     directory: str
@@ -55,9 +57,10 @@ class Records:
             index = self._scan()
         self.ids, self.class_pixels = index
         if len(self.ids) != len(self._source):
-            raise InputError(
-                f"{self.directory}: the index of {split!r} names {len(self.ids)} images, but"
-                f" {len(self._source)} are stored. Remove the folder to have it prepared again."
+            raise damaged(
+                directory,
+                f"the index of {split!r} names {len(self.ids)} images, but {len(self._source)} are"
+                " stored",
             )
 
     @property
@@ -72,17 +75,17 @@ class Records:
         example = self._read(index)
         return {
             "image_id": example["image_id"].decode(),
-            "image": png.decode(example["image"]),
-            "label": png.decode(example["label"]),
+            "image": self._decode(example["image"]),
+            "label": self._decode(example["label"]),
         }
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """Decodes one image alone: RGB uint8 [H, W, 3]."""
-        return png.decode(self._read(index)["image"])
+        return self._decode(self._read(index)["image"])
 
     def label(self, index: int) -> UInt8[np.ndarray, "height width"]:
         """Decodes one label alone: train ids uint8 [h, w], 255 = ignore."""
-        return png.decode(self._read(index)["label"])
+        return self._decode(self._read(index)["label"])
 
     def __repr__(self) -> str:
         return f"Records({self.directory!r}, {self.split!r}, {len(self)} images)"
@@ -95,34 +98,59 @@ class Records:
         self._open()
 
     def _open(self) -> None:
-        if not Path(self.directory, "dataset_info.json").exists():
-            raise InputError(f"{self.directory}: no prepared data set there. Prepare it first.")
-        # From the folder, not by the builder's code: nothing else is needed to read.
-        builder = tfds.builder_from_directory(self.directory)
-        if self.split not in builder.info.splits:
-            raise InputError(
-                f"{self.directory}: no split {self.split!r}; expected one of"
-                f" {', '.join(sorted(builder.info.splits))}."
-            )
+        directory = Path(self.directory)
+        if not directory.exists():
+            raise InputError(f"{directory}: no prepared data set there. Prepare it first.")
+        if not (directory / "dataset_info.json").exists():
+            raise damaged(directory, "dataset_info.json is missing")
         skip = tfds.decode.SkipDecoding()
         decoders = {"image": skip, "label": skip}
-        self._source = builder.as_data_source(self.split, decoders=decoders)  # pyright: ignore
+        with self._damage():
+            # From the folder, not by the builder's code: nothing else is needed to read.
+            builder = tfds.builder_from_directory(self.directory)
+            if self.split not in builder.info.splits:
+                raise InputError(
+                    f"{self.directory}: no split {self.split!r}; expected one of"
+                    f" {', '.join(sorted(builder.info.splits))}."
+                )
+            self._source = builder.as_data_source(self.split, decoders=decoders)  # pyright: ignore
 
     def _read(self, index: int) -> dict[str, Any]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
-        return self._source[index % len(self)]
+        with self._damage():
+            example = self._source[index % len(self)]
+            # Files that were cut, or exchanged, may have another record there, or none.
+            if example["image_id"] != self.ids[index].encode():
+                raise ValueError(f"{example['image_id']} found in place of {self.ids[index]!r}")
+            return example
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        with self._damage():
+            return png.decode(data)
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Names the folder when TFDS, protobuf or the reader of records stumble over damage."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise damaged(self.directory, error) from error
 
     def _scan(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Reads ids and class pixels out of every record, and keeps them for the next time."""
-        ids, class_pixels = [], []
-        for i in tqdm(range(len(self._source)), desc="index", unit="image", disable=None):
-            example = self._source[i]
-            ids.append(example["image_id"].decode())
-            class_pixels.append(example["class_pixels"])
+        ids, rows = [], []
+        with self._damage():
+            for i in tqdm(range(len(self._source)), desc="index", unit="image", disable=None):
+                example = self._source[i]
+                ids.append(example["image_id"].decode())
+                rows.append(example["class_pixels"])
+            class_pixels = np.stack(rows)
         with contextlib.suppress(InputError):  # The folder may be read-only.
-            write_index(self.directory, self.split, ids, np.stack(class_pixels))
-        return tuple(ids), np.stack(class_pixels)
+            write_index(self.directory, self.split, ids, class_pixels)
+        return tuple(ids), class_pixels
 
 
 def open_records(

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from cbda_jax.data import labels, png
-from cbda_jax.data.folders import Pair, PairBuilder, SourceConfig, match, select
+from cbda_jax.data.folders import PairBuilder, SourceConfig
+from cbda_jax.data.pairs import Pair, match, select
 from cbda_jax.data.trees import Tree
 
 LAYOUT = "RGB/*.png and GT/LABELS/*.png"

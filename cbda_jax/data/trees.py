@@ -3,15 +3,19 @@
 import dataclasses
 import os
 import re
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from cbda_jax.errors import InputError
 
 # Archives that cannot be read here, or only from the beginning to the end every time.
 _UNREADABLE = re.compile(r"\.(rar|7z|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst))$", re.IGNORECASE)
+# No PNG of these data sets has a hundredth of it; a zip file's member may claim any size.
+_MOST_BYTES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Tree:
     def __init__(self, root: str | os.PathLike[str], layout: str):
         self._root = Path(root).expanduser()
         self._layout = layout
-        self._archived: dict[str, File] | None = None
+        self._archived: list[tuple[str, File]] | None = None
         if not self._root.is_dir():
             found = "a file" if self._root.exists() else "not there"
             raise InputError(
@@ -60,7 +64,8 @@ class Tree:
             Path relative to `folder` -> file, sorted. Extracted folders go before archives.
 
         Raises:
-            InputError: The folder is missing, holds no such file, or an archive is damaged.
+            InputError: The folder is missing or unreadable, holds no such file, or an archive is
+                damaged or has a file twice.
         """
         for parent in parents:
             path = self._root / parent / folder
@@ -73,8 +78,15 @@ class Tree:
                     )
                 return dict(sorted(found.items()))
         inside = re.compile(rf"(?:.*/)?{re.escape(folder)}/(.+{re.escape(ending)})")
-        matches = ((inside.fullmatch(name), file) for name, file in self._members().items())
-        found = {match[1]: file for match, file in matches if match}
+        found = {}
+        for name, file in self._members():
+            if match := inside.fullmatch(name):
+                if match[1] in found:
+                    raise InputError(
+                        f"{file.where}: also found as {found[match[1]].where}; expected every file"
+                        " once. Remove one of the two archives, or pack them again."
+                    )
+                found[match[1]] = file
         if not found:
             raise InputError(
                 f"{self._root / folder}: not there, nor in a .zip or .tar archive beside it;"
@@ -82,14 +94,15 @@ class Tree:
             )
         return dict(sorted(found.items()))
 
-    def _members(self) -> dict[str, File]:
+    def _members(self) -> list[tuple[str, File]]:
         if self._archived is None:
-            self._archived = {}
+            members = []
             for path in sorted(self._root.iterdir()):
                 if path.suffix.lower() == ".zip":
-                    self._archived.update(_zip_members(path))
+                    members += _zip_members(path)
                 elif path.suffix.lower() == ".tar":
-                    self._archived.update(_tar_members(path))
+                    members += _tar_members(path)
+            self._archived = members
         return self._archived
 
     def _advice(self) -> str:
@@ -98,21 +111,44 @@ class Tree:
 
 
 def _walk(top: Path) -> Iterator[tuple[str, File]]:
+    def unreadable(error: OSError) -> NoReturn:
+        raise InputError(
+            f"{_shown(error.filename)}: cannot be read ({error.strerror}); expected a readable"
+            " folder. Check its permissions and its disk."
+        ) from error
+
     # Links are followed: large data sets are often put together from several disks.
-    for folder, folders, names in os.walk(top, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for folder, folders, names in os.walk(top, onerror=unreadable, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not _leads_back(Path(folder, name), real)
+        ]
         for name in names:
             if not name.startswith("."):
                 path = Path(folder, name)
-                yield path.relative_to(top).as_posix(), File(str(path), _disk_reader(path))
+                yield path.relative_to(top).as_posix(), File(_shown(path), _disk_reader(path))
+
+
+def _leads_back(path: Path, folder: str) -> bool:
+    """Whether a folder is a link to one that it lies in, so that following it has no end."""
+    return path.is_symlink() and Path(folder).is_relative_to(os.path.realpath(path))
 
 
 def _disk_reader(path: Path) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
+            # Before opening: a named pipe would wait for a writer.
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+                raise _no_image(_shown(path))
             return path.read_bytes()
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+            raise InputError(
+                f"{_shown(path)}: cannot be read ({error.strerror}); expected a readable file."
+                " Copy it again, or check its permissions."
+            ) from error
 
     return read
 
@@ -120,22 +156,30 @@ def _disk_reader(path: Path) -> Callable[[], bytes]:
 def _zip_members(path: Path) -> Iterator[tuple[str, File]]:
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from error
+    # Which of a dozen errors is raised depends on where the file is damaged.
+    except Exception as error:
+        raise _damaged(str(path), error) from error
 
-    def reader(info: zipfile.ZipInfo) -> Callable[[], bytes]:
+    def reader(info: zipfile.ZipInfo, where: str) -> Callable[[], bytes]:
         def read() -> bytes:
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise _link(where)
             try:
-                return archive.read(info)
-            # RuntimeError: encrypted.
-            except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
-                raise _damaged(f"{path}:{info.filename}", error) from error
+                with archive.open(info) as file:
+                    data = file.read(_MOST_BYTES + 1)
+            except Exception as error:
+                raise _damaged(where, error) from error
+            if len(data) > _MOST_BYTES:
+                raise _no_image(where)
+            return data
 
         return read
 
     for info in archive.infolist():
-        if not info.is_dir() and _wanted(path, info.filename):
-            yield info.filename, File(f"{path}:{info.filename}", reader(info))
+        # Not `is_dir`, which an empty name breaks in Python 3.11.
+        if _wanted(path, info.filename) and not info.filename.endswith("/"):
+            where = f"{path}:{_shown(info.filename)}"
+            yield info.filename, File(where, reader(info, where))
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, File]]:
@@ -143,28 +187,39 @@ def _tar_members(path: Path) -> Iterator[tuple[str, File]]:
         # "r:" refuses compression, which could only be read from the beginning.
         with tarfile.open(path, "r:") as archive:
             members = archive.getmembers()
-    except (OSError, tarfile.TarError) as error:
-        raise _damaged(path, error) from error
+            end = archive.offset
+        # tarfile takes a damaged header for the end, and so does it the end of a cut file.
+        with path.open("rb") as file:
+            file.seek(end)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise EOFError(f"no end mark after {len(members)} members")
+    except Exception as error:
+        raise _damaged(str(path), error) from error
 
-    def reader(member: tarfile.TarInfo) -> Callable[[], bytes]:
+    def reader(member: tarfile.TarInfo, where: str) -> Callable[[], bytes]:
         def read() -> bytes:
+            if member.issym() or member.islnk():
+                raise _link(where)
+            if not member.isreg() or member.issparse() or member.size > _MOST_BYTES:
+                raise _no_image(where)
             # A handle of its own for every read: threads share none.
             try:
                 with path.open("rb") as file:
                     file.seek(member.offset_data)
                     data = file.read(member.size)
             except OSError as error:
-                raise _damaged(f"{path}:{member.name}", error) from error
+                raise _damaged(where, error) from error
             if len(data) < member.size:
-                raise _damaged(f"{path}:{member.name}", EOFError("it ends too early"))
+                raise _damaged(where, EOFError("it ends too early"))
             return data
 
         return read
 
     for member in members:
-        if _wanted(path, member.name) and member.isreg() and not member.issparse():
+        if _wanted(path, member.name) and not member.isdir():
             name = PurePosixPath(member.name).as_posix()
-            yield name, File(f"{path}:{name}", reader(member))
+            where = f"{path}:{_shown(name)}"
+            yield name, File(where, reader(member, where))
 
 
 def _wanted(archive: Path, name: str) -> bool:
@@ -177,6 +232,26 @@ def _wanted(archive: Path, name: str) -> bool:
     return not any(part.startswith("._") or part == "__MACOSX" for part in parts)
 
 
-def _damaged(where: str | Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())
+def _damaged(where: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split()) or type(error).__name__
     return InputError(f"{where}: a damaged archive ({reason}). Download it again.")
+
+
+def _link(where: str) -> InputError:
+    return InputError(
+        f"{where}: a link; expected a file, links in archives are not followed. Extract the"
+        " archive, or pack it again with the files themselves."
+    )
+
+
+def _no_image(where: str) -> InputError:
+    return InputError(
+        f"{where}: no regular file of at most {_MOST_BYTES >> 20} MiB; expected a PNG. Copy or"
+        " download it again."
+    )
+
+
+def _shown(name: str | os.PathLike[str]) -> str:
+    """A name as errors show it: in one line, whatever it is made of."""
+    text = os.fspath(name)
+    return text if text.isprintable() else text.encode("unicode_escape", "replace").decode()

@@ -65,7 +65,8 @@ def read(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         try:
             return dict(safetensors.numpy.load_file(path))
-        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        # Types that NumPy lacks, sizes that overflow: not only errors of the format.
+        except Exception as error:
             raise InputError(
                 f"weights {path}: not a readable safetensors file ({_one_line(error)}); convert or "
                 "download it again"
@@ -100,6 +101,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
         if isinstance(value, Mapping):
             return {str(k): convert(v) for k, v in value.items()}
         if isinstance(value, torch.Tensor):
+            value = value.detach()
             return (value.float() if value.is_floating_point() else value).numpy()
         return value
 
@@ -108,32 +110,57 @@ def _read_torch(path: Path) -> dict[str, Any]:
             f"weights {path}: a {type(content).__name__} found, expected a state dict; save "
             "model.state_dict()"
         )
-    return convert(content)
+    try:
+        return convert(content)
+    except (RecursionError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"weights {path}: holds what is no plain array ({_one_line(error)}), expected dense "
+            "tensors; save model.state_dict()"
+        ) from error
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    text = " ".join(str(error).split())
+    # Of torch's advice, which is to load the file all the same, the reason alone.
+    reason = re.search(r"WeightsUnpickler error: (Unsupported [^,;]*? was not|[^.]*)", text)
+    return (reason[1].removesuffix(" was not") if reason else text)[:200]
 
 
 def canonical(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Flat arrays under the names of `torch_names`, whatever the checkpoint wrapped them in.
 
     Names that mean nothing to us stay as they are, for `matches` to complain about.
+
+    Raises:
+        InputError: two arrays come to the same name.
     """
     for wrapper in ("state_dict", "model"):
         inner = content.get(wrapper)
         if isinstance(inner, Mapping):
             content = inner
-    arrays = {
-        ".".join(part for part in name.split(".") if part != "module"): np.asarray(value)
-        for name, value in _flatten(content, "")
-        if not _BOOKKEEPING.fullmatch(name.split(".")[0]) and not _BOOKKEEPING.fullmatch(name)
-    }
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in _flatten(content, ""):
+        if _BOOKKEEPING.fullmatch(name.split(".")[0]) or _BOOKKEEPING.fullmatch(name):
+            continue
+        ours = ".".join(part for part in name.split(".") if part != "module")
+        if ours in arrays:
+            raise InputError(
+                f"the checkpoint has {ours!r} twice, with and without 'module.'; save "
+                "model.state_dict()"
+            )
+        arrays[ours] = _array(value)
     if "conv1.weight" in arrays:
         return {_BACKBONE + name: arrays[name] for name in arrays.keys() - _IMAGENET["fc"]}
     if any(name.startswith("segformer.") for name in arrays):
         return {name: arrays[name] for name in arrays.keys() - _IMAGENET["classifier"]}
     return arrays
+
+
+def _array(value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of lists of different lengths: nothing of a network's
+        return np.asarray(None)
 
 
 def _flatten(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -147,6 +174,8 @@ def _flatten(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any
 def identify(arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
     """The network and the number of classes of canonical arrays, or None if they are of no network.
 
+    The arrays need not fit it; `matches` says whether they do.
+
     For a backbone alone, a network that has it and 19 classes.
     """
     for name, classifier in (
@@ -154,16 +183,23 @@ def identify(arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
         ("deeplabv3plus_resnet101", "classifier.decoder.3.weight"),
     ):
         if classifier in arrays:
-            return name, len(arrays[classifier])
+            return name, _length(arrays[classifier])
     if f"{_BACKBONE}conv1.weight" in arrays:
         return "deeplabv2_resnet101", 19
-    blocks = [name.split(".")[3:5] for name in arrays if name.startswith("segformer.encoder.block")]
-    depths = tuple(len({block for stage, block in blocks if stage == str(s)}) for s in range(4))
+    blocks = {
+        tuple(name.split(".")[3:5]) for name in arrays if name.startswith("segformer.encoder.block")
+    }
+    depths = tuple(sum(block[:1] == (str(stage),) for block in blocks) for stage in range(4))
     first = arrays.get("segformer.encoder.patch_embeddings.0.proj.bias")
     for name, size in SIZES.items():
         if first is not None and size.depths == depths and size.widths[:1] == first.shape:
-            return f"segformer_{name}", len(arrays.get("decode_head.classifier.bias", range(19)))
+            return f"segformer_{name}", _length(arrays.get("decode_head.classifier.bias"))
     return None
+
+
+def _length(array: np.ndarray | None) -> int:
+    """How many classes an array of the classifier is of; 19 if that cannot be."""
+    return len(array) if array is not None and array.ndim and 0 < len(array) <= 256 else 19
 
 
 def matches(
@@ -197,7 +233,7 @@ def matches(
     if part == "backbone" or not head & arrays.keys():
         entries = [entry for entry in entries if entry.name not in head]
     variables = dict(nnx.to_flat_state(nnx.state(model)))
-    missing, misshapen, found = [], [], []
+    missing, misshapen, unusable, found = [], [], [], []
     for name, path, axes in entries:
         variable = variables[path]
         if name not in arrays:
@@ -207,23 +243,35 @@ def matches(
         if arrays[name].shape != expected:
             misshapen.append(f"{name} {list(arrays[name].shape)}, expected {list(expected)}")
             continue
+        if not _usable(arrays[name]):
+            unusable.append(f"{name} {arrays[name].dtype}")
         found.append((path, variable, _our_axes(axes, arrays[name])))
     unexpected = sorted(arrays.keys() - {entry.name for entry in entries})
-    if missing or unexpected or misshapen:
+    if missing or unexpected or misshapen or unusable:
         reasons = [
             f"{len(names)} {kind}: {', '.join(names)}"
             for kind, names in (
                 ("missing", missing),
                 ("unknown", unexpected),
                 ("of another shape", misshapen),
+                ("not of finite floating-point numbers", unusable),
             )
             if names
         ]
+        text = " ".join("; ".join(reasons).split())
         raise InputError(
-            f"{where} does not fit {type(model).__name__}: {'; '.join(reasons)}; give a "
-            "checkpoint of this network and number of classes, or load its backbone only"
+            f"{where} does not fit {type(model).__name__}: {text}; give a checkpoint of this "
+            "network and number of classes, or load its backbone only"
         )
     return found
+
+
+def _usable(array: np.ndarray) -> bool:
+    """Whether these can be weights: not those of a training that diverged, say."""
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(array.astype(np.float32)).all())
 
 
 def _their_shape(axes: str, ours: tuple[int, ...]) -> tuple[int, ...]:

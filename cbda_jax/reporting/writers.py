@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
+from cbda_jax.reporting.events import EventFile
 
 
 class MetricWriter:
@@ -31,8 +32,8 @@ class MetricWriter:
     """
 
     def __init__(self, workdir: Path, *, resume_step: int, enabled: bool = True):
-        self._file: BinaryIO | None = None
-        self._events: SummaryWriter | None = None
+        self._file: FileIO | None = None
+        self._events: EventFile | None = None
         self._path = _path(workdir)
         if not enabled:
             return
@@ -48,13 +49,13 @@ class MetricWriter:
                 write_atomic(self._path, lambda file: file.write(kept))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
+            # Unbuffered: a buffer that cannot be written raises again when it is closed.
+            self._file = self._path.open("ab", buffering=0)
+            # TensorBoard hides the events that an earlier process wrote from this step on.
+            self._events = EventFile(self._path.parent / "tensorboard", purge_step=resume_step + 1)
         except OSError as error:
+            self.close()
             raise self._cannot_write(error) from error
-        # TensorBoard hides the events that an earlier process wrote from this step on.
-        self._events = SummaryWriter(
-            str(self._path.parent / "tensorboard"), purge_step=resume_step + 1
-        )
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Writes one record.
@@ -73,17 +74,18 @@ class MetricWriter:
         if self._file is None or self._events is None:
             return
         plain = {name: _plain(value, name) for name, value in values.items()}
+        line = _line({"kind": kind, "step": int(step), **plain})
+        prefix = f"{kind}/{plain['split']}" if "split" in plain else kind
         try:
-            self._file.write(_line({"kind": kind, "step": int(step), **plain}))
-            self._file.flush()
+            # A disk that fills up takes the beginning without an error; the rest brings it.
+            while line:
+                line = line[self._file.write(line) :]
+            self._events.add(int(step), dict(_numbers(prefix, plain)))
         except OSError as error:
             raise self._cannot_write(error) from error
-        prefix = f"{kind}/{plain['split']}" if "split" in plain else kind
-        for tag, number in _numbers(prefix, plain):
-            self._events.add_scalar(tag, number, int(step))
 
     def close(self) -> None:
-        """Flushes and closes both files. May be called twice."""
+        """Closes both files. May be called twice."""
         file, events = self._file, self._events
         self._file = self._events = None
         if events is not None:

@@ -103,3 +103,16 @@ def test_errors(files, tmp_path):
 def test_unknown_split(files, tmp_path):
     with pytest.raises(InputError, match="no split 'test'; expected one of train, val"):
         opened(files[0], tmp_path, "test")
+
+
+def test_one_size_in_a_split(files, tmp_path):
+    root, _ = files
+    name = "zurich/zurich_000001_000019"
+    small = np.zeros((16, 32), np.uint8)
+    image = root / "leftImg8bit" / "train" / f"{name}_leftImg8bit.png"
+    label = root / "gtFine" / "train" / f"{name}_gtFine_labelIds.png"
+    Image.fromarray(np.stack(3 * [small], -1)).save(image)
+    Image.fromarray(small).save(label)
+    with pytest.raises(InputError, match=r"zurich.*: 32 x 16 pixels, but .*aachen.* has 64 x 32;"):
+        opened(root, tmp_path)
+    assert not list((tmp_path / "data").glob("cityscapes/*/1.0.0"))

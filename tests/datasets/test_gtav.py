@@ -167,6 +167,30 @@ def empty_file(root):
     (root / "labels" / "00010.png").write_bytes(b"")
 
 
+def empty_image(root):
+    (root / "images" / "00010.png").write_bytes(b"")
+
+
+def text(root):
+    (root / "labels" / "00010.png").write_text("<html>404 Not Found</html>" * 9)
+
+
+def one_flipped_bit(root):
+    path = root / "labels" / "00010.png"
+    data = bytearray(path.read_bytes())
+    data[-30] ^= 4
+    path.write_bytes(data)
+
+
+def four_bits(root):
+    Image.fromarray(np.zeros((52, 96), np.uint8)).save(root / "labels" / "00010.png", bits=4)
+
+
+def same_name(root):
+    (root / "images" / "again").mkdir()
+    (root / "images" / "again" / "00010.png").write_bytes(b"x")
+
+
 def not_a_png(root):
     Image.new("RGB", (96, 52)).save(root / "images" / "00010.png", "JPEG")
 
@@ -201,6 +225,11 @@ def sixteen_bits(root):
         (truncated_label, r"labels/00010\.png: a damaged PNG \("),
         (truncated_header, r"labels/00010\.png: not a PNG"),
         (empty_file, r"labels/00010\.png: the file is empty; expected a PNG"),
+        (empty_image, r"images/00010\.png: the file is empty; expected a PNG\. Copy it again"),
+        (text, r"labels/00010\.png: not a PNG \(it begins with b'<html>40'\); expected a PNG"),
+        (one_flipped_bit, r"labels/00010\.png: a damaged PNG \(the checksum of its part b'IDAT'"),
+        (four_bits, r"labels/00010\.png: a PNG of 4 bits and colour type 0; expected 8-bit label"),
+        (same_name, r"images/again/00010\.png: the same name as .*images/00010\.png; expected"),
         (not_a_png, r"images/00010\.png: not a PNG \(it begins with b'\\xff\\xd8"),
         (other_size, r"labels/00010\.png: 95 x 52 pixels, but its image .*00010\.png has 96 x 52"),
         (unknown_ids, r"labels/00010\.png: unknown label ids 77, 255; expected ids of 0 to 34"),
@@ -210,12 +239,15 @@ def sixteen_bits(root):
 )
 def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path, spoil, message):
     root, _ = files
+    folder = Path(opened(root, tmp_path, size=(5, 9)).directory)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
     spoil(root)
     with pytest.raises(InputError, match=message) as raised:
         opened(root, tmp_path)
     assert "\n" not in str(raised.value)
-    rest = [path for path in (tmp_path / "data" / "gtav").rglob("*") if path.is_file()]
-    assert {path.name for path in rest} <= {".1.0.0.lock", "metadata.json"}
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    rest = {path for path in (tmp_path / "data" / "gtav").rglob("*") if path.is_file()}
+    assert {path.name for path in rest - before.keys()} == {".1.0.0.lock", "metadata.json"}
     with pytest.raises(InputError, match="no prepared data set"):
         opened(root, tmp_path, prepare=False)
 
@@ -235,7 +267,7 @@ def test_mended_files_prepare(files, tmp_path):
     [
         (None, "list.txt: cannot be read"),
         ("\n", "list.txt: no image is listed"),
-        ("00001.png\n00009.png\n", "list.txt: 1 of 2 listed images are not there, such as 00009"),
+        ("00001.png\n00009.png\n", "list.txt: 1 of 2 listed images are not there, such as '00009'"),
     ],
 )
 def test_bad_lists(files, tmp_path, content, message):

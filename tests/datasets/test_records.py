@@ -104,6 +104,66 @@ def test_an_index_of_other_records_is_refused(records):
         Records(records.directory, "train")
 
 
+def test_a_damaged_index_is_made_again(records):
+    path = index.index_path(records.directory, "train")
+    whole = path.read_bytes()
+    for damage in (b"", whole[:-30], whole[:400] + b"x" + whole[401:], b"x" * len(whole)):
+        path.write_bytes(damage)
+        again = Records(records.directory, "train")
+        assert again.ids == records.ids
+        np.testing.assert_array_equal(again.class_pixels, records.class_pixels)
+        assert index.read_index(records.directory, "train")[0] == records.ids
+
+
+def flip(content):
+    # The first kilobyte holds the first record.
+    return content[:300] + bytes([content[300] ^ 1]) + content[301:]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("*.array_record*", flip, r"a damaged prepared data set \(.*hash mismatch"),
+        ("*.array_record*", lambda content: content[:-1], "a damaged prepared data set"),
+        ("*.array_record*", lambda content: content[: 2**16], "None found in place of '00000'"),
+        ("*.array_record*", lambda _: b"", r"\(ArrayRecord file should be at least 64KB big\)"),
+        ("*.array_record*", None, r"cannot be read \(open\(\) failed: No such file or directory"),
+        ("dataset_info.json", lambda content: content[:-9], r"\(Failed to load JSON"),
+        ("dataset_info.json", None, r"\(dataset_info\.json is missing\)"),
+        ("features.json", lambda _: b"", r"\(Expecting value"),
+    ],
+)
+def test_damage_of_what_was_prepared(root, tmp_path, name, spoil, message):
+    directory = Path(opened(root, tmp_path).directory)
+    (path,) = directory.glob(name)
+    content = path.read_bytes()
+    path.unlink()
+    if spoil is not None:
+        path.write_bytes(spoil(content))
+    before = {p: p.read_bytes() for p in directory.iterdir()}
+
+    def read_all():
+        return [record["image_id"] for record in opened(root, tmp_path)]
+
+    with pytest.raises(InputError, match=message) as error:
+        read_all()
+    assert str(error.value).startswith(f"{directory}: ")
+    assert len(str(error.value).splitlines()) == 1
+    assert "emove this folder to have it prepared again" in str(error.value)
+    assert {p: p.read_bytes() for p in directory.iterdir()} == before
+    path.write_bytes(content)
+    assert len(read_all()) == 6
+
+
+def test_a_file_that_is_cut_while_it_is_read(records):
+    records.image(0)
+    (path,) = Path(records.directory).glob("*.array_record*")
+    with path.open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match="a damaged prepared data set"):
+        [records.image(i) for i in range(6)]
+
+
 PREPARE = """
 import json, pathlib, sys, time
 from cbda_jax.data.records import open_records
@@ -183,7 +243,7 @@ def test_unknown_names(root, tmp_path, name, options, message):
 
 def test_a_data_dir_that_cannot_be_written(root, tmp_path):
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(InputError, match=r"data.*: cannot be written .* Set another data_dir"):
+    with pytest.raises(InputError, match=r"data.*: cannot be written .* or set another data_dir"):
         opened(root, tmp_path)
 
 

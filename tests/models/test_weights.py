@@ -1,8 +1,12 @@
 """Checkpoints: which are understood, and what is said about those that are not."""
 
 import functools
+import importlib.util
+import pickle
 import re
 import sys
+import types
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -170,6 +174,98 @@ def test_files_that_cannot_be_read(model, tmp_path, monkeypatch):
         models.load_torch_weights(model, path)
 
 
+class Code:
+    """Unpickling this makes a file: so one sees whether code of a checkpoint ran."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def with_code(path, trace):
+    """A checkpoint as torch.save writes it, a pickle in a zip file, that holds code."""
+    with zipfile.ZipFile(path, "w") as archive:
+        content = {"state_dict": {"conv1.weight": Code(trace)}}
+        archive.writestr("archive/data.pkl", pickle.dumps(content, protocol=2))
+        archive.writestr("archive/version", "3\n")
+    return path
+
+
+def test_the_code_of_these_tests_would_run(tmp_path):
+    with zipfile.ZipFile(with_code(tmp_path / "a.pth", tmp_path / "ran")) as archive:
+        pickle.loads(archive.read("archive/data.pkl"))["state_dict"]["conv1.weight"].close()
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
+def test_code_in_a_checkpoint_does_not_run(tmp_path, suffix):
+    """Whether torch is installed or not."""
+    path = with_code(tmp_path / f"weights{suffix}", tmp_path / "ran")
+    before = path.read_bytes()
+    with pytest.raises(InputError) as error:
+        weights.read(path)
+    text = str(error.value)
+    assert text.startswith(f"weights {path}: torch")
+    assert len(text.splitlines()) == 1
+    if importlib.util.find_spec("torch"):
+        assert "cannot read it as plain weights (Unsupported global: GLOBAL io.open)" in text
+        assert "save the state dict alone with torch.save" in text
+    else:
+        assert "install cbda_jax[convert], or convert it elsewhere" in text
+    assert not (tmp_path / "ran").exists()
+    assert path.read_bytes() == before
+
+
+def test_code_under_the_name_of_safetensors_does_not_run(tmp_path):
+    path = with_code(tmp_path / "weights.safetensors", tmp_path / "ran")
+    with pytest.raises(InputError, match=r"weights\.safetensors: not a readable safetensors file"):
+        weights.read(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_torch_is_told_to_read_weights_only(tmp_path, monkeypatch):
+    """With a torch that is none, for where torch is not installed."""
+    told = {}
+
+    def load(path, **options):
+        told.update(options, path=path)
+        raise pickle.UnpicklingError("Weights only load failed.\nUnsupported global: builtins.open")
+
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+    path = with_code(tmp_path / "weights.pth", tmp_path / "ran")
+    with pytest.raises(InputError) as error:
+        weights.read(path)
+    assert told == {"map_location": "cpu", "weights_only": True, "path": path}
+    assert str(error.value) == (
+        f"weights {path}: torch cannot read it as plain weights (Weights only load failed. "
+        "Unsupported global: builtins.open); save the state dict alone with torch.save"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(np.nan, "float32"), (np.inf, "float32"), (1e39, "float64"), (1, "int64"), ("x", "<U1")],
+)
+def test_what_cannot_be_weights_is_named(value, shown):
+    model = shapes("segformer_b0")
+    content = checkpoint(model)
+    name = "decode_head.classifier.bias"
+    dtype = np.float32 if shown == "float32" else None
+    content[name] = np.full(content[name].shape, value, dtype)
+    with pytest.raises(InputError) as error:
+        models.load_torch_weights(model, content)
+    assert f"1 not of finite floating-point numbers: {name} {shown};" in str(error.value)
+    assert isinstance(model.head.fuse.get_value(), jax.ShapeDtypeStruct)
+
+
+def test_two_arrays_of_one_name():
+    twice = {"conv1.weight": np.zeros(1), "module.conv1.weight": np.ones(1)}
+    with pytest.raises(InputError, match=r"has 'conv1\.weight' twice, with and without 'module\.'"):
+        weights.canonical(twice)
+
+
 def test_pth_file(tmp_path):
     torch = pytest.importorskip("torch")
     model = shapes("segformer_b0")
@@ -181,3 +277,8 @@ def test_pth_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"weights\.pth: torch cannot read it"):
         models.load_torch_weights(model, path)
+    torch.save({"a": torch.nn.Parameter(torch.ones(2)), "b": torch.ones(2).to_sparse()}, path)
+    with pytest.raises(InputError, match=r"weights\.pth: holds what is no plain array"):
+        weights.read(path)
+    torch.save({"a": torch.nn.Parameter(torch.ones(2))}, path)
+    np.testing.assert_array_equal(weights.read(path)["a"], [1, 1])

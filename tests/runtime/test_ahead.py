@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cbda_jax import ahead
+from cbda_jax.runtime import ahead
 
 
 def test_a_compiled_program_is_measured_and_gives_the_same():

@@ -72,7 +72,7 @@ def test_processes_train_and_ask_as_one_does(tmp_path):
     for count in (1, 2, 4):
         workdir = tmp_path / str(count)
         flags = [
-            f"--config={Path(__file__).parent.parent}/configs/synthetic.py:method=random_regions",
+            f"--config={Path(__file__).parents[2]}/configs/synthetic.py:method=random_regions",
             f"--workdir={workdir}",
             f"--config.data.dir={tmp_path / 'data'}",
             *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),

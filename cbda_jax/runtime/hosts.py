@@ -19,9 +19,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import abort, reporting
+from cbda_jax import reporting
 from cbda_jax.errors import InputError
-from cbda_jax.preemption import Preempted
+from cbda_jax.runtime import abort
+from cbda_jax.runtime.preemption import Preempted
 
 T = TypeVar("T")
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cbda_jax.preemption import EXIT_STATUS, Preempted, Preemption
+from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 WORKER = """
 import os, signal, sys, time
 import jax
-from cbda_jax.preemption import EXIT_STATUS, Preempted, Preemption
+from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 
 address, processes, index = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 if processes > 1:

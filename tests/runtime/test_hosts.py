@@ -8,8 +8,8 @@ import pytest
 from processes import free_port, run
 from scenes import arrive, end_together
 
-from cbda_jax import hosts
 from cbda_jax.errors import InputError
+from cbda_jax.runtime import hosts
 
 LOST = (
     "error: another of the 2 processes of this run ended or cannot be reached; see what it said, "

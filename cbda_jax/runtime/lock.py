@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cbda_jax import hosts, identity, reporting
+from cbda_jax import reporting
 from cbda_jax.errors import InputError
+from cbda_jax.runtime import hosts, identity
 
 NAME = "lock.json"
 # Files of `cbda_jax.files.write_atomic` and of this module that never got their name.

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from cbda_jax.trace import StepTrace
+from cbda_jax.runtime.trace import StepTrace
 
 
 def _make(trace, steps):

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cbda_jax import identity, lock
 from cbda_jax.errors import InputError
-from cbda_jax.lock import WorkdirLock
+from cbda_jax.runtime import identity, lock
+from cbda_jax.runtime.lock import WorkdirLock
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 ELSEWHERE = {"boot": "another", "host": "node7"}
 
 
@@ -90,7 +90,7 @@ def test_a_refused_or_impossible_lock_leaves_no_trace(tmp_path):
 
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path, take, capsys):
     code = (
-        "import sys, time; from cbda_jax.lock import WorkdirLock\n"
+        "import sys, time; from cbda_jax.runtime.lock import WorkdirLock\n"
         "WorkdirLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(
@@ -257,7 +257,7 @@ def test_leftovers_of_a_killed_run_go_and_nothing_else(tmp_path):
 def test_all_processes_of_a_refused_run_end(tmp_path, take):
     code = (
         "import sys, jax\n"
-        "from cbda_jax import lock\n"
+        "from cbda_jax.runtime import lock\n"
         "from cbda_jax.errors import InputError\n"
         "jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))\n"
         "try:\n"

@@ -1,0 +1,392 @@
+"""Disks that are full or read-only, and writers that are killed: nothing written before changes."""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cbda_jax.annotation import Queries, QueryLog
+from cbda_jax.data.records import open_records
+from cbda_jax.errors import InputError
+from cbda_jax.files import read_npz, write_atomic, write_npz
+
+ROOT = Path(__file__).parent.parent
+
+
+class Disk:
+    """A folder on a disk of its own, of 40 MiB, that can be filled up and made read-only."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @contextlib.contextmanager
+    def full(self, room=0):
+        """Leaves so many bytes."""
+        filling = self.folder / "filling"
+        status = os.statvfs(self.folder)
+        with filling.open("wb") as file:
+            file.write(bytes(max(status.f_bavail * status.f_frsize - room, 0)))
+        yield
+        filling.unlink()
+
+    @contextlib.contextmanager
+    def read_only(self):
+        """Refuses every write, root's too."""
+        subprocess.run(["mount", "-o", "remount,ro", self.folder], check=True)
+        yield
+        subprocess.run(["mount", "-o", "remount,rw", self.folder], check=True)
+
+
+class Quota(Disk):
+    """The same where nothing can be mounted: no file may grow beyond a size."""
+
+    @contextlib.contextmanager
+    def full(self, room=0):
+        """Files of more bytes are refused."""
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    @contextlib.contextmanager
+    def read_only(self):
+        """Skips."""
+        pytest.skip("root alone can mount a read-only disk")
+        yield
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A `Disk`, or a skipped test where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder]
+    if os.getuid() or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("root alone can mount a small disk")
+    yield Disk(folder)
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture(params=["mounted", "quota"])
+def disk(request, tmp_path):
+    """A disk that can be full, of both kinds."""
+    if request.param == "mounted":
+        return request.getfixturevalue("mounted")
+    (tmp_path / "quota").mkdir()
+    return Quota(tmp_path / "quota")
+
+
+def contents(folder):
+    """What is in a folder, and when it was written; without what a preparation makes anew."""
+    anew = ("filling", "metadata.json", ".1.0.0.lock")
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in anew
+    }
+
+
+def refused(function, *arguments, **named):
+    """The message of a refusal, which is one line."""
+    with pytest.raises(InputError) as error:
+        function(*arguments, **named)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+# ------------------------------------------------------------------ one file
+
+
+def test_a_full_disk_keeps_the_old_file(disk):
+    path = disk.folder / "result.json"
+    write_atomic(path, lambda file: file.write(b"old"))
+    before = contents(disk.folder)
+    with disk.full():
+        for name in ("result.json", "other.json"):
+            message = refused(
+                write_atomic, disk.folder / name, lambda file: file.write(bytes(9999))
+            )
+            assert message.startswith(f"cannot write {disk.folder / name}: ")
+            assert "free some space or name another folder; nothing already written" in message
+        message = refused(write_npz, disk.folder / "a.npz", values=np.arange(9999))
+        assert f"cannot write {disk.folder / 'a.npz'}" in message
+    assert contents(disk.folder) == before
+    write_atomic(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"new"
+
+
+def test_a_read_only_disk_keeps_the_old_file(mounted):
+    path = mounted.folder / "result.json"
+    write_atomic(path, lambda file: file.write(b"old"))
+    before = contents(mounted.folder)
+    with mounted.read_only():
+        assert "Read-only file system" in refused(write_atomic, path, lambda file: file.write(b"x"))
+        assert "Read-only" in refused(write_atomic, mounted.folder / "a" / "b", lambda file: None)
+    assert contents(mounted.folder) == before
+
+
+def test_a_failing_writer_leaves_nothing(tmp_path):
+    def fail(file):
+        file.write(b"half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_atomic(tmp_path / "a", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_have_the_rights_of_others_and_names_of_any_length(tmp_path):
+    path = tmp_path / ("x" * 255)
+    write_atomic(path, lambda file: file.write(b"1"))
+    (tmp_path / "plain").write_bytes(b"1")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert path.read_bytes() == b"1"
+
+
+def test_arrays_are_read_as_written_or_not_at_all(tmp_path):
+    path = tmp_path / "a.npz"
+    write_npz(path, ids=np.array(["é", "b"]), values=np.arange(1000, dtype=np.int64))
+    found = read_npz(path)
+    assert found["ids"].tolist() == ["é", "b"]
+    np.testing.assert_array_equal(found["values"], np.arange(1000))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="damaged: File is not a zip file"):
+        read_npz(path)
+    np.savez(path, objects=np.array([{}], object))
+    with pytest.raises(ValueError, match="damaged: Object arrays cannot be loaded"):
+        read_npz(path)
+    with pytest.raises(FileNotFoundError):
+        read_npz(tmp_path / "none.npz")
+
+
+# ----------------------------------------------------------------- query log
+
+
+def queries(number):
+    rng = np.random.default_rng(number)
+    places = rng.permutation(100 * 100)[:3000] + 10_000 * number
+    return Queries(
+        round=number,
+        step=10 * number,
+        image_ids=("a",),
+        image=np.zeros(3000, np.int32),
+        row=(places // 100).astype(np.int32),
+        col=(places % 100).astype(np.int32),
+        score=rng.random(3000, np.float32),
+        predicted=rng.integers(0, 19, 3000, np.uint8),
+        radius=1,
+        about={},
+    )
+
+
+def test_the_query_log_survives_a_full_disk(disk):
+    log = QueryLog(disk.folder / "queries")
+    log.append(queries(1))
+    before = contents(disk.folder)
+    with disk.full(room=4096):
+        message = refused(log.append, queries(2))
+    assert f"cannot write {log.path(2)}: " in message
+    assert len(log.rounds) == 1
+    assert contents(disk.folder) == before
+    assert len(QueryLog(log.folder).rounds) == 1
+    log.append(queries(2))
+    assert [len(found) for found in QueryLog(log.folder).rounds] == [3000, 3000]
+
+
+def test_the_query_log_survives_a_read_only_disk(mounted):
+    log = QueryLog(mounted.folder / "queries")
+    log.append(queries(1))
+    before = contents(mounted.folder)
+    with mounted.read_only():
+        assert "Read-only file system" in refused(log.append, queries(2))
+        assert len(QueryLog(log.folder).rounds) == 1
+    assert contents(mounted.folder) == before
+
+
+# --------------------------------------------------------------- preparation
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Six GTAV pairs whose records take a few hundred kilobytes."""
+    root = tmp_path / "gtav"
+    rng = np.random.default_rng(0)
+    for folder, shape in (("images", (96, 128, 3)), ("labels", (96, 128))):
+        (root / folder).mkdir(parents=True)
+        for number in range(6):
+            array = rng.integers(0, 34, shape, np.uint8)
+            Image.fromarray(array).save(root / folder / f"{number:05d}.png")
+    return root
+
+
+def prepare(root, data_dir, size=(96, 128), **options):
+    return open_records("gtav", data_dir=data_dir, root=root, size=size, **options)
+
+
+# At the beginning, among the records, at their end, and when only the index is left.
+@pytest.mark.parametrize("room", [0, 8192, 100_000, 200_000])
+def test_preparing_on_a_full_disk(disk, root, room):
+    other = prepare(root, disk.folder, size=(8, 12))
+    before = contents(disk.folder)
+    with disk.full(room):
+        message = refused(prepare, root, disk.folder)
+    assert "free some space" in message.lower()
+    assert str(disk.folder) in message
+    assert contents(disk.folder) == before
+    assert "no prepared data set there" in refused(prepare, root, disk.folder, prepare=False)
+    assert len(prepare(root, disk.folder)) == 6
+    assert len(prepare(root, disk.folder, size=(8, 12))) == len(other)
+
+
+def test_preparing_on_a_read_only_disk_and_reading_there(mounted, root):
+    records = prepare(root, mounted.folder)
+    expected = [record["image"].sum() for record in records]
+    before = contents(mounted.folder)
+    with mounted.read_only():
+        message = refused(prepare, root, mounted.folder, size=(8, 12))
+        assert "cannot be written (Read-only file system); expected a folder with room" in message
+        again = prepare(root, mounted.folder)
+        assert [record["image"].sum() for record in again] == expected
+    assert contents(mounted.folder) == before
+    (index,) = Path(records.directory).glob("index-*.npz")
+    index.unlink()
+    with mounted.read_only():
+        again = prepare(root, mounted.folder)
+        assert again.ids == records.ids
+        np.testing.assert_array_equal(again.class_pixels, records.class_pixels)
+
+
+SLOWLY = """
+import sys, time
+from cbda_jax.data import folders, png
+from cbda_jax.data.records import open_records
+
+stop = sys.argv[3]
+encode, write_index, done = png.encode, folders.write_index, 0
+
+def slowly(array):
+    global done
+    done += 1
+    if stop == "records" and done > 6:
+        print("now", flush=True)
+        time.sleep(600)
+    return encode(array)
+
+def late(*arguments):
+    write_index(*arguments)
+    if stop == "index":
+        print("now", flush=True)
+        time.sleep(600)
+
+png.encode, folders.write_index = slowly, late
+open_records("gtav", data_dir=sys.argv[1], root=sys.argv[2], size=(96, 128))
+"""
+
+
+@pytest.mark.parametrize("stop", ["records", "index"])
+def test_a_killed_preparation_is_made_again(root, tmp_path, stop, capsys):
+    data_dir = tmp_path / "data"
+    other = prepare(root, data_dir, size=(8, 12))
+    (data_dir / "gtav" / "notes.txt").write_text("mine")
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, data_dir, root, stop],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert any(line == "now\n" for line in process.stdout)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    (rest,) = data_dir.glob("gtav/*/incomplete.*")
+    (rest.parent / "incomplete.notes").write_text("mine")
+    before = {n: c for n, c in contents(data_dir).items() if "incomplete." not in n}
+    assert "no prepared data set there" in refused(prepare, root, data_dir, prepare=False)
+    capsys.readouterr()
+    records = prepare(root, data_dir)
+    assert capsys.readouterr().out.count("prepared gtav") == 1
+    assert not rest.exists()
+    assert (rest.parent / "incomplete.notes").read_text() == "mine"
+    assert before.items() <= contents(data_dir).items()
+    assert len(records) == len(prepare(root, tmp_path / "unbroken")) == 6
+    for ours, theirs in zip(records, prepare(root, tmp_path / "unbroken"), strict=True):
+        np.testing.assert_array_equal(ours["image"], theirs["image"])
+    assert len(prepare(root, data_dir, size=(8, 12), prepare=False)) == len(other)
+
+
+# ----------------------------------------------------------------- whole runs
+
+
+def run(workdir, data_dir, mode="train"):
+    """The job as a user starts it, on small scenes."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "cbda_jax.main", "--config=configs/synthetic.py:steps=4"),
+            *(f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--mode={mode}"),
+            *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
+            *(f"--config.data.synthetic_city.{s}_train=4" for s in ("source", "target")),
+            *(f"--config.data.synthetic_city.target_{s}=2" for s in ("val", "test")),
+            *("--config.data.source_batch=2", "--config.data.target_batch=2"),
+            *("--config.acquisition.rounds=(2,)", "--config.evaluation.every=0"),
+            *("--config.checkpoint.every=2", "--config.checkpoint.keep=1"),
+            *("--config.report.log_every=1", "--config.report.gallery=1"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def stopped(*arguments, **options):
+    """The message with which a run stopped."""
+    done = run(*arguments, **options)
+    assert done.returncode == 2, done.stderr
+    # Around it, a checkpoint that could not be written may leave noise of asyncio's.
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    return line
+
+
+def outcome(workdir):
+    result = json.loads((workdir / "result.json").read_text())
+    return (workdir / "queries" / "round_01.npz").read_bytes(), result["evaluation"]
+
+
+@pytest.mark.slow
+def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(mounted, tmp_path):
+    data_dir, unbroken = tmp_path / "data", tmp_path / "unbroken"
+    assert run(unbroken, data_dir).returncode == 0
+    size = sum(len(content) for content, _ in contents(unbroken).values())
+    workdir = mounted.folder / "run"
+    asked = {}
+    for part in (0.02, 0.5, 0.95):
+        with mounted.full(room=int(part * size)):
+            message = stopped(workdir, data_dir)
+        assert str(mounted.folder) in message
+        assert "No space left on device" in message
+        queried = contents(workdir / "queries") if workdir.exists() else {}
+        assert asked.items() <= queried.items()
+        asked = queried
+    assert run(workdir, data_dir).returncode == 0
+    assert outcome(workdir) == outcome(unbroken)
+    written = contents(mounted.folder)
+    with mounted.full():
+        message = stopped(workdir, data_dir, mode="evaluate")
+        assert "predictions" in message
+        assert "No space left on device" in message
+    with mounted.read_only():
+        # It has finished: only says so.
+        assert run(workdir, data_dir).returncode == 0
+        assert "Read-only file system" in stopped(workdir, data_dir, mode="evaluate")
+        assert "Read-only file system" in stopped(mounted.folder / "another", data_dir)
+    assert contents(mounted.folder) == written
