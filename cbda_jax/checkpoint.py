@@ -269,8 +269,8 @@ def _unwritable(folder: PurePath, error: Exception) -> InputError:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is none of the tracebacks that Orbax logs, at length, before it raises."""
-    return record.levelno < logging.ERROR or "/orbax/checkpoint/" not in record.pathname
+    """Whether a record is not Orbax's, which logs advice, and long tracebacks before it raises."""
+    return "/orbax/checkpoint/" not in record.pathname
 
 
 def _by_name(state: Any) -> dict[str, Any]:

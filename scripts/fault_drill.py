@@ -205,9 +205,14 @@ def _checkpoint(folder: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     last = max((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
-    with ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.restore(last / "state")
-    return {name: np.asarray(leaf) for name, leaf in tree.items()}
+    names = json.loads((last / "manifest" / "metadata").read_text())["arrays"]
+    # As arrays of the host: the devices that saved them may be of more processes than this.
+    host = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(
+            last / "state",
+            args=ocp.args.PyTreeRestore(item=dict.fromkeys(names, 0), restore_args=host),
+        )
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -123,7 +123,7 @@ def test_a_number_of_processes_is_checked():
 def test_the_launcher_knows_the_status_of_hosts():
     # It does not import the package, which takes seconds.
     found = {}
-    for path in (SCRIPTS / "launch_local.py", ROOT / "cbda_jax" / "hosts.py"):
+    for path in (SCRIPTS / "launch_local.py", ROOT / "cbda_jax" / "runtime" / "hosts.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LOST_STATUS":
                 found[path] = ast.literal_eval(node.value)

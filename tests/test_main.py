@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -170,6 +171,43 @@ def test_killed_in_a_round_and_between_checkpoints_it_ends_the_same(unbroken, da
 
 
 @pytest.mark.slow
+def test_told_to_stop_it_saves_and_goes_on_on_other_devices(unbroken, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    process = subprocess.Popen(
+        _command(workdir, data_dir),
+        cwd=ROOT,
+        env=_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 240
+    while not (workdir / "metrics.jsonl").exists() or max(_losses(workdir), default=0) < 5:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    # While it lives, the workdir is its own.
+    process.send_signal(signal.SIGSTOP)
+    second = _run(workdir, data_dir)
+    assert second.returncode == 2
+    assert f"in use by another run: process {process.pid}" in second.stderr
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    _, message = process.communicate(timeout=120)
+    assert process.returncode == 75, message
+    step = int(re.search(r"stopped at step (\d+), which is saved", message)[1])
+    assert 5 <= step < STEPS
+    assert (workdir / "checkpoints" / str(step)).is_dir()
+    done = _run(workdir, data_dir, devices=2)
+    assert done.returncode == 0, done.stderr
+    reference, _ = unbroken
+    assert _centres(workdir) == _centres(reference)
+    assert _losses(workdir).keys() == _losses(reference).keys()
+    np.testing.assert_allclose(
+        list(_losses(workdir).values()), list(_losses(reference).values()), rtol=1e-4
+    )
+
+
+@pytest.mark.slow
 def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_path):
     reference, _ = unbroken
     done = _run(tmp_path / "devices", data_dir, devices=2)
@@ -252,9 +290,9 @@ def test_a_quota_is_kept_and_logged(data_dir, tmp_path):
         assert all(q <= c for q, c in zip(about["quota"], about["candidates"], strict=True))
 
 
-def _saved(workdir, step):
+def _saved(checkpoints, step):
     with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(workdir.absolute() / "checkpoints" / str(step) / "state")
+        return checkpointer.restore(checkpoints.absolute() / str(step) / "state")
 
 
 @pytest.mark.slow
@@ -268,10 +306,12 @@ def test_the_extras_together(data_dir, tmp_path):
         "--config.training.scale_range=(0.5, 2.0)",
         "--config.data.source_order=rare_class",
         "--config.evaluation.scales=(1.0, 2.0)",
+        f"--config.checkpoint.dir={tmp_path / 'elsewhere'}",
         "--profile=2",
     )
     assert done.returncode == 0, done.stderr
-    state = _saved(tmp_path / "run", STEPS)
+    state = _saved(tmp_path / "elsewhere", STEPS)
+    assert not (tmp_path / "run" / "checkpoints").exists()
     pairs = [(leaf, state["params" + name[3:]]) for name, leaf in state.items() if "ema" in name]
     assert pairs
     assert not any(np.array_equal(average, last) for average, last in pairs)
@@ -283,7 +323,7 @@ def test_the_extras_together(data_dir, tmp_path):
 def test_a_run_that_starts_again_after_every_round(data_dir, tmp_path):
     done = _run(tmp_path / "run", data_dir, "--config.training.restart_each_round=True")
     assert done.returncode == 0, done.stderr
-    state = _saved(tmp_path / "run", STEPS)
+    state = _saved(tmp_path / "run" / "checkpoints", STEPS)
     # The optimizer counts from the last round on; the data position from the beginning.
     assert state["step"] == STEPS
     counts = {int(leaf) for name, leaf in state.items() if name.endswith("count")}
