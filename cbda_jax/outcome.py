@@ -67,10 +67,13 @@ def conclude(
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         devices: how many the run was made on.
     """
+    # Here: plotting libraries take most of a second, and every start would wait for them.
+    from cbda_jax.reporting.report import write_report
+
     held = [r for r in reporting.read_metrics(workdir) if r["kind"] == "round"]
     title = f"{config.method} on {config.data.target.partition('/')[0]}"
     table = reporting.result_table(values, held, budget=budget, title=title)
-    report = reporting.write_report(
+    report = write_report(
         workdir,
         class_names=space.classes,
         palette=space.palette,

@@ -339,6 +339,9 @@ def run(workdir, data_dir, mode="train"):
             *("--config.acquisition.rounds=(2,)", "--config.evaluation.every=0"),
             *("--config.checkpoint.every=2", "--config.checkpoint.keep=1"),
             *("--config.report.log_every=1", "--config.report.gallery=1"),
+            # As in test_main.py, whose compiled programs serve here too.
+            *(f"--config.{name}.batch_per_device=2" for name in ("acquisition", "evaluation")),
+            "--config.compilation_cache=",
         ],
         cwd=ROOT,
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},

@@ -4,7 +4,6 @@ Knows files and plain values; no JAX, no model, no config object.
 """
 
 from cbda_jax.reporting.progress import Progress, duration, progress, say
-from cbda_jax.reporting.report import write_report
 from cbda_jax.reporting.tables import result_table
 from cbda_jax.reporting.writers import MetricWriter, read_metrics
 
@@ -16,5 +15,4 @@ __all__ = [
     "read_metrics",
     "result_table",
     "say",
-    "write_report",
 ]

@@ -8,7 +8,8 @@ from PIL import Image
 
 from cbda_jax.annotation.query_log import Queries, QueryLog
 from cbda_jax.errors import InputError
-from cbda_jax.reporting import MetricWriter, gallery, write_report
+from cbda_jax.reporting import MetricWriter, gallery
+from cbda_jax.reporting.report import write_report
 
 NAMES = ("road", "car", "train")
 PALETTE = np.array([[128, 64, 128], [0, 0, 142], [0, 80, 100]], np.uint8)
