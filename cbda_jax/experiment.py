@@ -256,7 +256,8 @@ class Experiment:
         self.checkpoints.wait()
         self.rounds.hold(
             number,
-            self.step,
+            # Asked for early, its labels still come in at the round's own step.
+            self.round_steps[number - 1],
             self.trainer.state,
             self._acquirer,
             self.metrics,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jax.experimental import multihost_utils
 from jaxtyping import Int64, UInt8
 
 from cbda_jax import acquisition, annotation, reporting
@@ -15,6 +14,7 @@ from cbda_jax.acquirer import Acquirer
 from cbda_jax.data import labels, records
 from cbda_jax.files import write_npz
 from cbda_jax.methods import Method
+from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
 
 
@@ -111,7 +111,7 @@ class Rounds:
 
         Args:
             number: of the round, from 1.
-            step: of training.
+            step: of training, before which the round is held.
             state: whose network scores.
             acquirer: the programs that score and pick.
             metrics: get a record of what came of it.
@@ -125,7 +125,7 @@ class Rounds:
             self._draw(number, state, acquirer)
             writable()
             self.log.append(queries, write=self._first)
-            multihost_utils.sync_global_devices(f"round {number} is on the disk")
+            hosts.sync(f"round {number} is on the disk")
             seconds = time.perf_counter() - start
         if self._first and not any(
             record["kind"] == "round" and record["round"] == number

@@ -208,6 +208,26 @@ def test_told_to_stop_it_saves_and_goes_on_on_other_devices(unbroken, data_dir, 
 
 
 @pytest.mark.slow
+def test_a_round_asked_for_early_is_kept(data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    metrics = workdir / "metrics.jsonl"
+    process = subprocess.Popen(
+        _command(workdir, data_dir), cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL
+    )
+    # Between the rounds of steps 4 and 8.
+    assert _kill_when(process, lambda: metrics.exists() and max(_losses(workdir), default=0) >= 6)
+    if len(_queries(workdir)) == 1:
+        done = _run(workdir, data_dir, "--mode=acquire")
+        assert done.returncode == 0, done.stderr
+    asked = _queries(workdir)
+    assert len(asked) == 2
+    done = _run(workdir, data_dir)
+    assert done.returncode == 0, done.stderr
+    assert _queries(workdir) == asked
+    assert [r["step"] for r in _result(workdir)["rounds"]] == list(ROUNDS)
+
+
+@pytest.mark.slow
 def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_path):
     reference, _ = unbroken
     done = _run(tmp_path / "devices", data_dir, devices=2)
