@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Int64
 
-from cbda_jax import __version__, evaluation, reporting
+from cbda_jax import __version__, annotation, evaluation, reporting
 from cbda_jax.data import labels
 from cbda_jax.workdir import write_json
 
@@ -55,6 +55,7 @@ def conclude(
     budget: float | None,
     radius: int,
     devices: int,
+    oracle: annotation.Oracle | None = None,
 ) -> None:
     """Writes the report and, last of all, the result: a run that has one counts as finished.
 
@@ -66,11 +67,24 @@ def conclude(
         budget: fraction of the target's pixels that was to be asked for, if any was.
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         devices: how many the run was made on.
+        oracle: answered what was asked; without one it is not analysed what was labelled. Threads
+            of `config.data.threads` read it.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
     from cbda_jax.reporting.report import write_report
 
-    held = [r for r in reporting.read_metrics(workdir) if r["kind"] == "round"]
+    records = reporting.read_metrics(workdir)
+    held = [r for r in records if r["kind"] == "round"]
+    analysis = None
+    if oracle is not None:
+        pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
+        analysis = annotation.analyse(
+            annotation.QueryLog(workdir / "queries").rounds,
+            oracle,
+            space.classes,
+            pool_pixels=pool,
+            threads=config.data.threads,
+        )
     title = f"{config.method} on {config.data.target.partition('/')[0]}"
     table = reporting.result_table(values, held, budget=budget, title=title)
     report = write_report(
@@ -88,6 +102,7 @@ def conclude(
             "python": platform.python_version(),
             "cbda_jax": __version__,
         },
+        analysis=analysis,
     )
     write_json(
         workdir / "result.json",
@@ -97,6 +112,7 @@ def conclude(
             "evaluation": values,
             "rounds": held,
             "table": table,
+            **({} if analysis is None else {"analysis": analysis}),
         },
     )
     reporting.say(f"{table}\nreport: {report}")

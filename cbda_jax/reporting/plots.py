@@ -31,7 +31,7 @@ _LOSSES = {
     "local_consistency": ("local consistency", "#2a9d6a"),
     "negative_learning": ("negative learning", "#a05fc4"),
 }
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -61,7 +61,7 @@ def svg(figure: Figure, label: str) -> str:
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor").replace(GRID, "var(--grid)")
@@ -71,12 +71,12 @@ def svg(figure: Figure, label: str) -> str:
 def png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as a PNG file on white."""
     buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     return buffer.getvalue()
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def scores_over_budget(evaluations: Sequence[Mapping[str, Any]]) -> Figure:
     """MIoU and IoU of the lowest class against the labelled fraction of the target's pixels.
 
@@ -86,7 +86,7 @@ def scores_over_budget(evaluations: Sequence[Mapping[str, Any]]) -> Figure:
         evaluations: the "evaluation" records of one split, in order.
     """
     last = {record["labelled_fraction"]: record for record in evaluations}
-    figure, axes = _figure(6.2, 3.5)
+    figure, axes = new_figure(6.2, 3.5)
     for key, name, colour in _SCORES:
         x, y = _columns(evaluations, "labelled_fraction", key)
         axes.plot(100 * x, 100 * y, "o", color=colour, markersize=4, alpha=0.3, linewidth=0)
@@ -97,12 +97,12 @@ def scores_over_budget(evaluations: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def scores_over_steps(
     evaluations: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]]
 ) -> Figure:
     """MIoU and IoU of the lowest class over training, with a mark at each round of questions."""
-    figure, axes = _figure(6.2, 3.5)
+    figure, axes = new_figure(6.2, 3.5)
     for key, name, colour in _SCORES:
         x, y = _columns(evaluations, "step", key)
         axes.plot(x, 100 * y, "o-", color=colour, markersize=4.5, linewidth=2, label=name)
@@ -112,7 +112,7 @@ def scores_over_steps(
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def class_iou(
     iou: Mapping[str, float | None],
     class_names: Sequence[str],
@@ -123,7 +123,7 @@ def class_iou(
         range(len(class_names)),
         key=lambda i: -1.0 if (v := iou.get(class_names[i])) is None else v,
     )
-    figure, axes = _figure(6.2, 0.27 * len(order) + 0.9)
+    figure, axes = new_figure(6.2, 0.27 * len(order) + 0.9)
     for place, i in enumerate(order):
         value = iou.get(class_names[i])
         if value is not None:
@@ -142,7 +142,7 @@ def class_iou(
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def class_histogram(
     labelled: Mapping[str, int],
     void: int,
@@ -169,7 +169,7 @@ def class_histogram(
     ]
     lowest = min((share for row in shares for share in row if share > 0), default=1.0)
     left = 10.0 ** np.floor(np.log10(lowest) - 0.02)
-    figure, axes = _figure(6.2, 0.31 * len(names) + 1.2)
+    figure, axes = new_figure(6.2, 0.31 * len(names) + 1.2)
     height = 0.8 / len(series)
     for k, ((name, _, total, colour), row) in enumerate(zip(series, shares, strict=True)):
         places = np.arange(len(names)) + (len(series) - 1) / 2 * height - k * height
@@ -187,14 +187,14 @@ def class_histogram(
     axes.set_xlabel("share of pixels [%]")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def losses(train: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]]) -> Figure:
     """The training losses over steps, averaged where there are more than a chart can show."""
-    figure, axes = _figure(6.2, 3.8)
+    figure, axes = new_figure(6.2, 3.8)
     for key, (name, colour) in _LOSSES.items():
         x, y = _columns(train, "step", key)
         y = np.where(y > 0, y, np.nan)
@@ -206,14 +206,15 @@ def losses(train: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any
     axes.set_ylabel("loss")
     _mark_rounds(axes, rounds)
     _steps_axis(axes)
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
 _SCORES = (("miou", "mIoU", BLUE), ("min_iou", "lowest class", RED))
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
@@ -261,10 +262,11 @@ def _finish_scores(axes: Axes) -> None:
     axes.set_ylabel("IoU [%]")
     top = max(np.nan_to_num(line.get_ydata()).max(initial=0) for line in axes.lines)
     axes.set_ylim(0, min(100, 10 * np.ceil(top / 10 + 0.3)))
-    _legend(axes)
+    add_legend(axes)
 
 
-def _legend(axes: Axes) -> None:
+def add_legend(axes: Axes, *, columns: int = 3) -> None:
+    """A legend above the axes, if anything in them has a label."""
     handles, labels = axes.get_legend_handles_labels()
     figure = axes.get_figure(root=True)
     if handles and figure is not None:
@@ -272,7 +274,7 @@ def _legend(axes: Axes) -> None:
             handles,
             labels,
             loc="outside upper left",
-            ncols=3,
+            ncols=columns,
             fontsize=9,
             handlelength=1.6,
             columnspacing=1.4,

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.files import write_atomic
-from cbda_jax.reporting import gallery, plots
+from cbda_jax.reporting import gallery, labelled, plots
 from cbda_jax.reporting.progress import duration
 from cbda_jax.reporting.tables import count, lowest_class, percent
 from cbda_jax.reporting.writers import read_metrics
@@ -32,6 +32,7 @@ def write_report(
     dataset_note: str = "",
     budget: float | int | None = None,
     versions: Mapping[str, str] | None = None,
+    analysis: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes `report/index.html` from the files of a run, whole or not at all.
 
@@ -48,6 +49,7 @@ def write_report(
         dataset_note: a sentence on the data, shown below the heading.
         budget: the fraction of the target's pixels that was to be labelled, if any was.
         versions: of what the run was made with, devices too, by name.
+        analysis: of what was labelled, from `cbda_jax.annotation.analyse`, if there is one.
 
     Returns:
         The path of the report.
@@ -73,7 +75,10 @@ def write_report(
         "results": [_result_row(record) for record in results],
         "rounds": [_round_row(record) for record in rounds],
         "rounds_total": _rounds_total(rounds),
-        "charts": _charts(evaluations, results, rounds, train, pool, class_names, palette),
+        "charts": _charts(evaluations, results, rounds, train, class_names, palette),
+        "labelled_charts": _labelled_charts(rounds, pool, class_names, analysis),
+        "spent": [] if analysis is None else labelled.spent_rows(analysis),
+        "labelled_note": "" if analysis is None else labelled.note(analysis),
         "gallery": pictures,
         "gallery_note": gallery.note(len(log), left_out, radius),
         "round_legend": [
@@ -211,7 +216,6 @@ def _charts(
     results: Sequence[Mapping[str, Any]],
     rounds: Sequence[Mapping[str, Any]],
     train: Sequence[Mapping[str, Any]],
-    pool: Mapping[str, Any] | None,
     class_names: Sequence[str],
     palette: UInt8[np.ndarray, "classes 3"],
 ) -> list[dict[str, str]]:
@@ -231,14 +235,27 @@ def _charts(
     if results and results[0]["iou"]:
         figure = plots.class_iou(results[0]["iou"], class_names, palette)
         add(figure, f"IoU of every class on {results[0]['split']}")
-    if rounds:
-        labelled = Counter()
-        for record in rounds:
-            labelled.update(record.get("class_pixels") or {})
-        void = sum(record["void_pixels"] for record in rounds)
-        truth = None if pool is None else pool.get("class_pixels")
-        figure = plots.class_histogram(dict(labelled), void, truth, class_names)
-        add(figure, "Classes of the labelled pixels, all rounds together")
     if len(train) > 1:
         add(plots.losses(train, rounds), "Training losses")
     return shown
+
+
+def _labelled_charts(
+    rounds: Sequence[Mapping[str, Any]],
+    pool: Mapping[str, Any] | None,
+    class_names: Sequence[str],
+    analysis: Mapping[str, Any] | None,
+) -> list[dict[str, str]]:
+    figures = []
+    if rounds:
+        pixels = Counter()
+        for record in rounds:
+            pixels.update(record.get("class_pixels") or {})
+        void = sum(record["void_pixels"] for record in rounds)
+        truth = None if pool is None else pool.get("class_pixels")
+        figure = plots.class_histogram(dict(pixels), void, truth, class_names)
+        figures.append(("Classes of the labelled pixels, all rounds together", figure))
+    if analysis is not None:
+        first, *others = labelled.figures(analysis)
+        figures = [first, *figures, *others]
+    return [{"caption": caption, "svg": plots.svg(figure, caption)} for caption, figure in figures]

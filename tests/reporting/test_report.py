@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cbda_jax.annotation import GroundTruthOracle, analyse
 from cbda_jax.annotation.query_log import Queries, QueryLog
 from cbda_jax.errors import InputError
 from cbda_jax.reporting import MetricWriter, gallery
@@ -118,6 +119,22 @@ def run(workdir, *, final=True):
     return workdir
 
 
+class Pool:
+    """Labels of 32 x 64: roads above, cars below, and one image without a class."""
+
+    ids = IDS
+
+    def label(self, index):
+        label = np.zeros((32, 64), np.uint8)
+        label[7:] = 1
+        return np.full_like(label, 255) if index == 2 else label
+
+
+def analysis(workdir):
+    log = QueryLog(workdir / "queries")
+    return analyse(log.rounds, GroundTruthOracle(Pool()), NAMES, pool_pixels={"road": 9, "car": 1})
+
+
 def report(workdir, **more):
     path = write_report(
         workdir,
@@ -180,6 +197,26 @@ def test_pictures_and_charts_are_there(full):
         assert picture.shape[1] == 2 * picture.shape[0]
         assert picture.std() > 10
     assert "round 1 round 2" in page.text
+
+
+def test_what_was_labelled_has_a_section(tmp_path):
+    run(tmp_path)
+    page = report(tmp_path, analysis=analysis(tmp_path))
+    text = page.text.replace("\u00a0", " ")
+    assert "What was labelled 36 pixels in 4 regions." in text
+    assert "Never labelled: train." in text
+    # Regions at rows 3 and 6 of the first image; all void ones in the last.
+    assert "1 2 50.0 0.0 0.0 50.0 50.0 0.000 0.000 0 / 1 / 1 33.3" in text
+    assert "2 2 50.0 0.0 50.0 50.0 50.0 0.579 0.410 0 / 1 / 1 33.3" in text
+    assert "all 4 50.0 0.0 25.0 50.0 50.0 0.410 0.410 0 / 2 / 2 33.3" in text
+    assert page.tags.count("svg") == 9
+    assert [link for link in page.links if not link.startswith(("data:image/", "#"))] == []
+
+
+def test_run_without_an_analysis_still_shows_its_classes(full):
+    text = full[0].text
+    assert "What was labelled Classes of the labelled pixels" in text
+    assert "two classes" not in text
 
 
 def test_report_of_a_run_that_asks_nothing(tmp_path):
