@@ -19,7 +19,7 @@ from cbda_jax.checkpoint import Checkpoints
 from cbda_jax.data import pipeline, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
-from cbda_jax.methods import CHOICES, Method, get_method
+from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
 from cbda_jax.runtime import hosts
 
 Config = Any
@@ -30,10 +30,10 @@ def resolve_method(config: Config) -> Method:
     """The named method, with the fields that `config.acquisition` sets by hand.
 
     Raises:
-        InputError: unknown method, score, unit, class balance or allocation; nothing to train on.
+        InputError: an unknown name (method, score, unit, class balance, ...); fields that cannot
+            be together; nothing to train on.
     """
-    fields = ("score", "unit", "radius", "class_balance", "allocation")
-    chosen = {field: config.acquisition[field] for field in fields}
+    chosen = {field: config.acquisition[field] for field in FIELDS}
     method = dataclasses.replace(
         get_method(config.method), **{k: v for k, v in chosen.items() if v is not None}
     )
@@ -46,6 +46,14 @@ def resolve_method(config: Config) -> Method:
             )
     if method.radius < 0:
         raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
+    problems = [*contradictions(method)] if method.acquires else []
+    if method.acquires and method.balance_from > max(len(config.acquisition.rounds), 1):
+        problems.append(
+            f"acquisition.balance_from: {method.balance_from} found, expected at most "
+            f"{len(config.acquisition.rounds)}, the number of rounds"
+        )
+    if problems:
+        raise InputError("; ".join(problems))
     if config.data.source_free:
         if not config.pretrained or not method.target:
             raise InputError(

@@ -64,6 +64,14 @@ def _several(
     return Rule(field, expected, holds)
 
 
+def _of_method(field: str, expected: str, holds: Callable[[Any], bool]) -> Rule:
+    return Rule(
+        field,
+        f"{expected}, or None for the method's",
+        lambda value: value is None or holds(value),
+    )
+
+
 def _size(field: str) -> Rule:
     return _several(
         field,
@@ -121,10 +129,30 @@ RULES = (
         "whole numbers, the steps before which rounds are held",
         lambda value: isinstance(value, tuple | list) and all(type(at) is int for at in value),
     ),
-    Rule(
+    _of_method(
         "acquisition.radius",
-        "a whole number from 0 to 512, or None for the method's",
-        lambda value: value is None or (type(value) is int and 0 <= value <= 512),
+        "a whole number from 0 to 512",
+        lambda value: type(value) is int and 0 <= value <= 512,
+    ),
+    _of_method(
+        "acquisition.weight_ratio",
+        "0 or a number from 1",
+        lambda value: _finite(value) and (value == 0 or value >= 1),
+    ),
+    _of_method(
+        "acquisition.balance_from",
+        "a whole number from 1 to 1000",
+        lambda value: type(value) is int and 1 <= value <= 1000,
+    ),
+    _of_method(
+        "acquisition.image_cap",
+        "0 or a number from 1",
+        lambda value: _finite(value) and (value == 0 or value >= 1),
+    ),
+    _of_method(
+        "acquisition.impurity_floor",
+        "a number from 0 to 1",
+        lambda value: _finite(value) and 0 <= value <= 1,
     ),
     _switch("acquisition.clamp_impurity"),
     _whole("acquisition.batch_per_device", 1),

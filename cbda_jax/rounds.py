@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from cbda_jax import acquisition, annotation, reporting
 from cbda_jax.acquirer import Acquirer
@@ -64,6 +64,7 @@ class Rounds:
         self._first = first
         self._oracle = annotation.GroundTruthOracle(pool)
         self._answers = annotation.Answers(self._oracle, self.native)
+        self._confusions: dict[int, Int64[np.ndarray, "classes classes"]] = {}
 
     # -------------------------------------------------------- what was answered
 
@@ -89,10 +90,60 @@ class Rounds:
         """Pixels of every class among the answers to the rounds before `number`."""
         return self._answers.counts(self.log.rounds[: number - 1])[: self._space.num_classes]
 
-    def _weights(self, number: int) -> np.ndarray | None:
-        if self._method.class_balance in ("none", "quota"):
-            return None
-        return acquisition.class_weights(self._classes(number), self._method.class_balance)
+    def _confusion(self, number: int) -> Int64[np.ndarray, "classes classes"]:
+        """True by predicted class at the centres picked before round `number`, void left out."""
+        classes = self._space.num_classes
+        for queries in self.log.rounds[: number - 1]:
+            if queries.round in self._confusions:
+                continue
+            confusion = np.zeros((classes, classes), np.int64)
+            order = np.argsort(queries.image, kind="stable")
+            images, starts = np.unique(queries.image[order], return_index=True)
+            for image, group in zip(images, np.split(order, starts[1:]), strict=True):
+                label = self._oracle.label(queries.image_ids[image])
+                true = label[queries.row[group], queries.col[group]]
+                known = true < classes
+                np.add.at(confusion, (true[known], queries.predicted[group][known]), 1)
+            self._confusions[queries.round] = confusion
+        nothing = np.zeros((classes, classes), np.int64)
+        return sum((self._confusions[n] for n in range(1, number)), nothing)
+
+    def _weights(self, number: int, scheme: str) -> Float32[np.ndarray, " classes"]:
+        """Of a scheme of `acquisition.class_weights`, by predicted class."""
+        weights = acquisition.class_weights(self._classes(number), scheme)
+        if self._method.weight_ratio:
+            weights = acquisition.clip_weights(weights, self._method.weight_ratio)
+        if self._method.class_evidence == "corrected":
+            weights = acquisition.corrected_weights(weights, self._confusion(number))
+        return weights
+
+    def _score_balance(self, number: int) -> dict[str, np.ndarray | None]:
+        """The weights of a round, as `Acquirer.choose` and `Acquirer.maps` take them."""
+        method = self._method
+        balanced = number >= method.balance_from
+        weighted = balanced and method.class_balance not in ("none", "quota")
+        drawn = balanced and method.ties == "class_balanced"
+        return {
+            "weights": self._weights(number, method.class_balance) if weighted else None,
+            "tie_weights": self._weights(number, "inverse_power") if drawn else None,
+        }
+
+    def _quota(self, number: int) -> dict[str, np.ndarray | None]:
+        """The counts that a quota fills up, as `Acquirer.choose` takes them."""
+        method = self._method
+        if method.class_balance != "quota" or number < method.balance_from:
+            return {}
+        corrected = method.class_evidence == "corrected"
+        return {
+            "counts": self._classes(number),
+            "group_of": acquisition.corrected_classes(self._confusion(number))
+            if corrected
+            else None,
+        }
+
+    def _truth(self, index: int) -> UInt8[np.ndarray, "height width"]:
+        """The whole label of a target image, for the diagnostic that knows it."""
+        return self._oracle.label(self._pool.ids[index])
 
     # ----------------------------------------------------------- what is asked
 
@@ -143,7 +194,9 @@ class Rounds:
     ) -> annotation.Queries:
         """Scores all target images and takes the picks that the round can pay for."""
         ids = self._pool.ids
+        method = self._method
         share = acquisition.picks_per_image(self._budget, self.native, self._count, self.squares)
+        quota = self._quota(number)
         with reporting.progress(
             len(ids), f"acquire round {number}", unit="image", enabled=self._first
         ) as progress:
@@ -159,20 +212,25 @@ class Rounds:
                 previous=lambda index: self.log.centres(ids[index]),
                 number=number,
                 picks_per_image=share,
-                allocation=self._method.allocation,
-                weights=self._weights(number),
-                counts=self._classes(number) if self._method.class_balance == "quota" else None,
+                allocation=method.allocation,
+                **self._score_balance(number),
+                **quota,
+                most_in_image=acquisition.capped(share, method.image_cap),
+                truth=self._truth if method.class_evidence == "true" else None,
                 done=done,
             )
         about: dict[str, Any] = {
             "method": self._name,
-            "unit": self._method.unit,
+            "unit": method.unit,
             "requested": share * len(ids),
             "budget": self._budget,
         }
-        if self._method.class_balance == "quota":
+        if quota:
             # By predicted class: picks that could be had, and how many were taken of them.
             about |= {"candidates": report.offered.tolist(), "quota": report.quota.tolist()}
+            if quota["group_of"] is not None:
+                # By what that class counted as, rather.
+                about["quota_class"] = quota["group_of"].tolist()
         # Records may be in any order; the log's ids are sorted.
         in_order = tuple(sorted(ids))
         place = np.searchsorted(in_order, ids).astype(np.int32)
@@ -213,10 +271,11 @@ class Rounds:
 
     def _draw(self, number: int, state: TrainState, acquirer: Acquirer) -> None:
         """Keeps the score maps of a few images for the report."""
-        weights = self._weights(number)
+        weights = self._score_balance(number)
         for index in range(min(self._gallery, len(self._pool))):
             image, image_id = self._pool.image(index), self._pool.ids[index]
-            maps = acquirer.maps(state, image, index, number=number, weights=weights)
+            truth = self._truth(index) if self._method.class_evidence == "true" else None
+            maps = acquirer.maps(state, image, index, number=number, truth=truth, **weights)
             if self._first:
                 name = f"round_{number:02d}_{image_id.replace('/', '_')}.npz"
                 write_npz(

@@ -97,6 +97,18 @@ def base() -> ml_collections.ConfigDict:
     # none, quota, or a scheme of acquisition.class_weights: exp, inverse_power, ...
     acquisition.class_balance = config_dict.placeholder(str)
     acquisition.allocation = config_dict.placeholder(str)  # per_image, global
+    # Of which class a pixel gets the weight: argmax (the predicted one), expected (under the
+    # softmax), corrected (what the predicted class turned out to be so far), true (a diagnostic).
+    acquisition.class_evidence = config_dict.placeholder(str)
+    # The largest class weight is at most this many times the smallest; 0: no limit.
+    acquisition.weight_ratio = config_dict.placeholder(float)
+    acquisition.balance_from = config_dict.placeholder(int)  # classes are balanced from this round
+    # Of a global allocation: at most so many times the even share in an image; 0: no limit.
+    acquisition.image_cap = config_dict.placeholder(float)
+    # Added to the impurity, so that windows of one class compete too; 0: off.
+    acquisition.impurity_floor = config_dict.placeholder(float)
+    # How windows of one class are ranked: reference (by its epsilon), random, class_balanced.
+    acquisition.ties = config_dict.placeholder(str)
     # The reference's impurity is slightly negative in windows of one class; True: 0 there.
     acquisition.clamp_impurity = False
     acquisition.batch_per_device = 1

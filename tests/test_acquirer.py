@@ -44,7 +44,11 @@ def _acquirer(network, *, devices=8, batch=8, **scoring):
     return acquirer, sharding.replicate(mesh, state)
 
 
-def _choose(network, images, *, allocation, weights=None, counts=None, picks=6, **setting):
+OF_ROUND = ("weights", "tie_weights", "counts", "group_of", "most_in_image", "truth")
+
+
+def _choose(network, images, *, allocation, picks=6, **setting):
+    of_round = {name: setting.pop(name) for name in OF_ROUND if name in setting}
     acquirer, state = _acquirer(network, **setting)
     return acquirer.choose(
         state,
@@ -54,22 +58,25 @@ def _choose(network, images, *, allocation, weights=None, counts=None, picks=6, 
         number=2,
         picks_per_image=picks,
         allocation=allocation,
-        weights=weights,
-        counts=counts,
+        **of_round,
     )
 
 
-def _expected(network, images, *, allocation, picks=6, weights=None, **scoring):
+def _expected(network, images, *, allocation, picks=6, **scoring):
     """By the sequential loop on the host, from the score maps of single images."""
+    most, truth = scoring.pop("most_in_image", None), scoring.pop("truth", None)
+    of_maps = {name: scoring.pop(name) for name in OF_ROUND if name in scoring}
     acquirer, state = _acquirer(network, devices=1, batch=1, **scoring)
     radius = acquirer._squares.block_radius
     found = []
     for index in range(COUNT):
-        maps = acquirer.maps(state, images[index], index, number=2, weights=weights)
+        if truth is not None:
+            of_maps["truth"] = truth(index)
+        maps = acquirer.maps(state, images[index], index, number=2, **of_maps)
         blocked = np.zeros(NATIVE, bool)
         for r, c in zip(*_previous(index), strict=True):
             blocked[max(r - radius, 0) : r + radius + 1, max(c - radius, 0) : c + radius + 1] = True
-        limit = picks if allocation == "per_image" else NATIVE[0] * NATIVE[1]
+        limit = picks if allocation == "per_image" else most or NATIVE[0] * NATIVE[1]
         sequence, _ = greedy(maps.score, limit, radius, blocked)
         found += [(-s, index, place, r, c) for place, (r, c, s) in enumerate(sequence)]
     if allocation == "global":
@@ -113,6 +120,59 @@ def test_an_image_that_holds_most_of_the_best_is_asked_again(network, images):
     expected = _expected(network, flat, allocation="global", picks=2)
     assert [pick[:3] for pick in _listed(chosen)] == expected
     assert np.bincount(chosen.image, minlength=COUNT)[4] > 2 * 2
+
+
+WEIGHTS = np.linspace(0.05, 2, 19, dtype=np.float32)
+TRUTH = np.random.default_rng(7).integers(0, 19, (COUNT, *NATIVE)).astype(np.uint8)
+TRUTH[:, :9] = 255
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"weights": WEIGHTS, "class_evidence": "expected"},
+        {"weights": WEIGHTS, "class_evidence": "true", "truth": TRUTH.__getitem__},
+        {"impurity_floor": 0.3},
+        {"ties": "random"},
+        {"ties": "class_balanced", "tie_weights": WEIGHTS},
+        {"most_in_image": 7},
+    ],
+    ids=lambda option: "-".join(option),
+)
+def test_options_change_the_picks_as_the_sequential_loop_says(network, images, option):
+    setting = {"allocation": "global", "picks": 6, **option}
+    if "ties" in option:  # plain images, of which most is inside one class
+        setting["picks"] = 80
+        images = images[:, :1, :1].repeat(24, axis=1).repeat(40, axis=2)
+    found = _listed(_choose(network, images, **setting)[0])
+    assert [pick[:3] for pick in found] == _expected(network, images, **setting)
+    without = {k: v for k, v in setting.items() if k in ("allocation", "picks", "weights")}
+    plain = _listed(_choose(network, images, **without)[0])
+    assert len(plain) == len(found)
+    assert [pick[:3] for pick in plain] != [pick[:3] for pick in found]
+
+
+def test_capped_images_leave_the_budget_to_others(network, images):
+    flat = np.repeat(images[:1, :1, :1], COUNT, axis=0).repeat(24, axis=1).repeat(40, axis=2)
+    flat[4] = images[4]
+    setting = {"allocation": "global", "picks": 6}
+    free, _ = _choose(network, flat, **setting)
+    assert np.bincount(free.image, minlength=COUNT).max() > 7
+    capped, report = _choose(network, flat, most_in_image=7, **setting)
+    assert np.bincount(capped.image, minlength=COUNT).max() == 7
+    assert report.taken == 6 * COUNT
+
+
+def test_quota_over_corrected_classes_keeps_the_prediction(network, images):
+    plain, _ = _choose(network, images, allocation="global", picks=10)
+    group_of = np.zeros(19, np.uint8)  # all were class 0 in truth
+    counts = np.zeros(19, np.int64)
+    chosen, report = _choose(
+        network, images, allocation="global", picks=10, counts=counts, group_of=group_of
+    )
+    # A single group: the quota has nothing to divide.
+    assert _listed(chosen) == _listed(plain)
+    assert report.quota.tolist() == [10 * COUNT] + 18 * [0]
 
 
 def test_quota_spends_the_budget_where_labels_are_few(network, images):

@@ -17,6 +17,7 @@ ELSEWHERE = {
     *("data.synthetic_city.target_test", "data.synthetic_city.seed"),
     *("training.optimizer", "training.consistency"),
     *(f"acquisition.{name}" for name in ("score", "unit", "class_balance", "allocation")),
+    *("acquisition.class_evidence", "acquisition.ties"),
 }
 
 BAD = {
@@ -50,6 +51,10 @@ BAD = {
     "acquisition.budget": (-0.1, 1.1, math.nan),
     "acquisition.rounds": ((2.5,), ("400",), 400, (True,)),
     "acquisition.radius": (-1, 1.0, 513, True),
+    "acquisition.weight_ratio": (-1, 0.5, math.inf, True, "4"),
+    "acquisition.balance_from": (0, 1.0, True, 1001),
+    "acquisition.image_cap": (-1, 0.9, math.nan, True),
+    "acquisition.impurity_floor": (-1e-3, 1.1, math.nan, True),
     "acquisition.clamp_impurity": (0, None),
     "acquisition.batch_per_device": (0, -1),
     "evaluation.every": (-1, 0.5),
@@ -71,6 +76,10 @@ GOOD = {
     "acquisition.budget": (0, 1, 1.0),
     "acquisition.rounds": ((), [0, 5]),
     "acquisition.radius": (None, 0, 32),
+    "acquisition.weight_ratio": (None, 0, 1, 4.5),
+    "acquisition.balance_from": (None, 1, 2),
+    "acquisition.image_cap": (None, 0, 1, 1.5),
+    "acquisition.impurity_floor": (None, 0, 1e-3),
     "evaluation.every": (0, 10**6),
     "evaluation.scales": ((1,), [0.75, 1.0, 1.25]),
     "report.gallery": (0,),

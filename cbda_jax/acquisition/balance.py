@@ -82,6 +82,31 @@ def class_weights(
     return (weight / weight.mean()).astype(np.float32)
 
 
+def clip_weights(
+    weights: Float32[np.ndarray, " classes"], ratio: float | int
+) -> Float32[np.ndarray, " classes"]:
+    """Weights of which the largest is at most `ratio` times the smallest.
+
+    If they are so already, they are returned as they are; else they are clipped to
+    [g / sqrt(ratio), g sqrt(ratio)], g their geometric mean, and scaled to a mean of 1 again.
+
+    Args:
+        weights: `[C]` of `class_weights`, all above 0.
+        ratio: 1 or more.
+
+    Raises:
+        InputError: the ratio is below 1.
+    """
+    if not ratio >= 1:
+        raise InputError(f"class-weight ratio {ratio}: expected 1 or more")
+    if weights.max() <= ratio * weights.min():
+        return weights
+    logs = np.log(weights.astype(np.float64))
+    half = np.log(ratio) / 2
+    clipped = np.exp(np.clip(logs, logs.mean() - half, logs.mean() + half))
+    return (clipped / clipped.mean()).astype(np.float32)
+
+
 def class_quota(
     counts: Integer[np.ndarray, " classes"],
     available: Integer[np.ndarray, " classes"],

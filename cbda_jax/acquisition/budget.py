@@ -39,6 +39,17 @@ def picks_per_image(budget: float, shape: tuple[int, int], rounds: int, squares:
     return math.ceil(height * width * budget / rounds / squares.pixels)
 
 
+def capped(share: int, cap: float | int) -> int | None:
+    """Most picks of a round in an image: ceil(cap x share); None without a cap.
+
+    Args:
+        share: picks of an image if all had as many.
+        cap: 1 or more, or 0: none.
+    """
+    # 1.1 x 10 is 11.000000000000002 in floating point.
+    return math.ceil(round(cap * share, 6)) if cap else None
+
+
 class Reach(NamedTuple):
     """Which fraction of an image's pixels can be labelled at all.
 

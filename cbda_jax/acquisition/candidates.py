@@ -31,6 +31,7 @@ class Buffer(NamedTuple):
         fill: int32, number of slots in use.
         seen: `[groups]` int32, how many candidates each group was offered so far.
         invalid: int32, smallest index of an image whose score map held NaN.
+        group_of: `[groups]` uint8, the group of each predicted class; None: its own.
     """
 
     key: Int32[Array, " slots"]
@@ -42,6 +43,7 @@ class Buffer(NamedTuple):
     fill: Int32[Array, ""]
     seen: Int32[Array, " groups"]
     invalid: Int32[Array, ""]
+    group_of: UInt8[Array, " groups"] | None = None
 
 
 def empty(slots: int, groups: int) -> Buffer:
@@ -81,7 +83,7 @@ def append(
     real = image >= 0
     offered = (place[None, :] < picks.count[:, None]) & (place >= start)[None, :] & real[:, None]
     key = to_key(picks.score)
-    group = jnp.zeros_like(picks.row) if groups == 1 else predicted.astype(jnp.int32)
+    group = _group(predicted, groups, buffer.group_of)
     keep = (offered & (key >= radix.of_group(thresholds, group))).ravel()
     to = jnp.where(keep, buffer.fill + jnp.cumsum(keep, dtype=jnp.int32) - 1, slots)
 
@@ -100,6 +102,7 @@ def append(
         fill=buffer.fill + keep.sum(dtype=jnp.int32),
         seen=buffer.seen.at[jnp.where(offered, group, groups)].add(1, mode="drop"),
         invalid=jnp.minimum(buffer.invalid, bad.min()),
+        group_of=buffer.group_of,
     ), jnp.stack([image, more, key[:, -1]], axis=1)
 
 
@@ -113,7 +116,7 @@ def keep_best(
         no candidate can be among the k best any more.
     """
     slots = buffer.key.shape[0]
-    group = jnp.zeros_like(buffer.row) if k.shape[0] == 1 else buffer.predicted.astype(jnp.int32)
+    group = _group(buffer.predicted, k.shape[0], buffer.group_of)
     words = order(buffer.key, buffer.image, buffer.position)
     valid = jnp.arange(slots, dtype=jnp.int32) < buffer.fill
     bounds = radix.kth(words, group, valid, k, all_sum)
@@ -126,6 +129,14 @@ def keep_best(
     thresholds = lax.bitcast_convert_type(~(bounds[0] ^ _SIGN), jnp.int32)
     thresholds = jnp.where(k > 0, jnp.maximum(thresholds, LOWEST), _MOST)
     return buffer._replace(**kept, fill=keep.sum(dtype=jnp.int32)), bounds, thresholds
+
+
+def _group(
+    predicted: UInt8[Array, "*shape"], groups: int, group_of: UInt8[Array, " groups"] | None
+) -> Int32[Array, "*shape"]:
+    if groups == 1:
+        return jnp.zeros_like(predicted, jnp.int32)
+    return (predicted if group_of is None else group_of[predicted]).astype(jnp.int32)
 
 
 def order(

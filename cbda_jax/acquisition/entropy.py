@@ -52,39 +52,78 @@ def entropy_and_prediction(
     Returns:
         entropy `[H, W]` float32 and prediction `[H, W]` uint8.
     """
+    entropy, prediction = _softmax_maps(logits, None, size, via)
+    return entropy, prediction
+
+
+def entropy_prediction_and_weight(
+    logits: Float[Array, "h w classes"],
+    class_weight: Float[Array, " classes"],
+    *,
+    size: tuple[int, int] | None = None,
+    via: tuple[int, int] | None = None,
+) -> tuple[
+    Float[Array, "height width"], UInt8[Array, "height width"], Float[Array, "height width"]
+]:
+    """As `entropy_and_prediction`, and the mean weight of a pixel's class under its softmax.
+
+    Args:
+        logits: of `entropy_and_prediction`.
+        class_weight: `[C]`, w in the mean `sum over classes of p w`.
+        size: of `entropy_and_prediction`.
+        via: of `entropy_and_prediction`.
+
+    Returns:
+        entropy `[H, W]` float32, prediction `[H, W]` uint8 and mean weight `[H, W]` float32.
+    """
+    entropy, prediction, weight = _softmax_maps(logits, class_weight.astype(jnp.float32), size, via)
+    return entropy, prediction, weight
+
+
+def _softmax_maps(
+    logits: jax.Array,
+    class_weight: jax.Array | None,
+    size: tuple[int, int] | None,
+    via: tuple[int, int] | None,
+) -> tuple[jax.Array, ...]:
     height, width, classes = logits.shape
     if not 2 <= classes <= 255:
         raise ValueError(f"logits of {classes} classes: expected [h, w, C] with 2 to 255 classes")
     size = (height, width) if size is None else size
     via = size if via is None else via
+
+    def of_pixels(planes: list[jax.Array]) -> tuple[jax.Array, ...]:
+        maps = _entropy(planes), _prediction(planes)
+        return maps if class_weight is None else (*maps, _mean_weight(planes, class_weight))
+
     if via == size == (height, width):
-        return _as_given(logits)
+        return _as_given(logits, of_pixels)
     rows = Stencil.bilinear((height, via[0], size[0]))
     columns = Stencil.bilinear((width, via[1], size[1]))
-    return _upsampled(_centred(logits), rows, columns)
+    return _upsampled(_centred(logits), rows, columns, of_pixels)
 
 
-def _as_given(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Entropy and prediction of a few rows at a time."""
+def _as_given(logits: jax.Array, of_pixels: Callable) -> tuple[jax.Array, ...]:
+    """Maps of a few rows at a time."""
     height = logits.shape[0]
     at_once = min(_rows_at_once(height), height)
     # The last block starts early and overlaps the one before: no padded copy of the logits.
     first = np.minimum(np.arange(0, height, at_once), height - at_once).astype(np.int32)
 
-    def block(first: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def block(first: jax.Array) -> tuple[jax.Array, ...]:
         rows = _centred(lax.dynamic_slice_in_dim(logits, first, at_once))
-        planes = [rows[:, :, c] for c in range(rows.shape[2])]
-        return _entropy(planes), _prediction(planes)
+        return of_pixels([rows[:, :, c] for c in range(rows.shape[2])])
 
     maps = _blockwise(block, jnp.asarray(first))
     row = np.arange(height)
     place = row + (np.arange(len(first)) * at_once - first)[row // at_once]
-    entropy, prediction = (x.reshape(-1, *x.shape[2:])[place] for x in maps)
-    return entropy, prediction
+    return tuple(x.reshape(-1, *x.shape[2:])[place] for x in maps)
 
 
-def _upsampled(logits: jax.Array, rows: Stencil, columns: Stencil) -> tuple[jax.Array, jax.Array]:
-    """Entropy and prediction of a few groups of rows at a time."""
+def _upsampled(
+    logits: jax.Array, rows: Stencil, columns: Stencil, of_pixels: Callable
+) -> tuple[jax.Array, ...]:
+    """Maps of a few groups of rows at a time."""
     reach = len(rows.weight)
     at_once = min(max(_rows_at_once(len(rows.start)) // rows.slots, 1), rows.groups)
     blocks = -(-rows.groups // at_once)
@@ -95,15 +134,14 @@ def _upsampled(logits: jax.Array, rows: Stencil, columns: Stencil) -> tuple[jax.
     weight = np.pad(weight, ((0, blocks * at_once - rows.groups), (0, 0), (0, 0)))
     weight = jnp.asarray(weight.reshape(blocks, at_once, reach, rows.slots))
 
-    def block(first_and_weight: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def block(first_and_weight: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
         first, weight = first_and_weight
         wide = _stretched(lax.dynamic_slice_in_dim(logits, first, at_once + reach - 1), columns)
-        planes = [_lines(wide[:, c], weight) for c in range(wide.shape[1])]
-        return _entropy(planes), _prediction(planes)
+        return of_pixels([_lines(wide[:, c], weight) for c in range(wide.shape[1])])
 
-    entropy, prediction = _blockwise(block, (at_once * jnp.arange(blocks), weight))
+    maps = _blockwise(block, (at_once * jnp.arange(blocks), weight))
     shape = (blocks * at_once * rows.slots, len(columns.start))
-    return entropy.reshape(shape)[rows.place], prediction.reshape(shape)[rows.place]
+    return tuple(x.reshape(shape)[rows.place] for x in maps)
 
 
 def _rows_at_once(height: int) -> int:
@@ -162,6 +200,12 @@ def _entropy(planes: list[jax.Array]) -> jax.Array:
     half = total * jnp.float32(EPSILON / 2)
     present = _sum(power / (power + half) for power in powers)
     return jnp.log(total) - mean - jnp.float32(EPSILON) * present
+
+
+def _mean_weight(planes: list[jax.Array], class_weight: jax.Array) -> jax.Array:
+    """Of planes as for `_entropy`, whose exponentials the compiler finds to be the same."""
+    powers = [jnp.exp(plane) for plane in planes]
+    return _sum(power * class_weight[c] for c, power in enumerate(powers)) / _sum(powers)
 
 
 def _prediction(planes: list[jax.Array]) -> jax.Array:

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from cbda_jax.acquisition.entropy import EPSILON
+from cbda_jax.acquisition.squares import neighbours
 from cbda_jax.acquisition.windows import window_share, window_sum
 
 # -log(1 + 1e-6) in float32, as the reference computes it for a window of one class.
@@ -39,6 +40,27 @@ def window_impurity(
     if radius == 1:
         return _of_nine(prediction)
     return _of_many(prediction, radius, classes)
+
+
+def one_class(
+    prediction: UInt8[Array, "height width"], *, radius: int
+) -> Bool[Array, "height width"]:
+    """Whether the window around every pixel holds a single predicted class, exactly.
+
+    Args:
+        prediction: `[H, W]` classes below 255.
+        radius: of the window, clipped at the border, 0 or more.
+    """
+
+    def largest(x: jax.Array) -> jax.Array:
+        for axis in (0, 1):
+            before, after = neighbours(x, radius, axis, empty=0)
+            x = jnp.maximum(x, jnp.maximum(before, after))
+        return x
+
+    # The largest class is the smallest one.
+    last = jnp.uint8(_OUTSIDE)
+    return largest(prediction) == last - largest(last - prediction)
 
 
 def _of_nine(prediction: jax.Array) -> jax.Array:

@@ -43,8 +43,10 @@ class Report(NamedTuple):
     Attributes:
         budget: picks asked for.
         taken: picks chosen; `budget - taken` found no candidate.
-        offered: `[groups]` int64, candidates seen, per predicted class if there is a quota.
-        quota: `[groups]` int64, picks chosen of each class if there is a quota, else `[taken]`.
+        offered: `[groups]` int64, candidates seen; if there is a quota, by predicted class, or by
+            what `group_of` makes of it.
+        quota: `[groups]` int64, picks chosen of each such class if there is a quota, else
+            `[taken]`.
     """
 
     budget: int
@@ -69,6 +71,8 @@ class Pool:
         counts: `[C]` integers, labels collected so far of each class, in units of a pick. If given,
             the budget is divided over the predicted classes by `class_quota`, and each class gets
             the best of its candidates.
+        group_of: `[C]` uint8, with counts: as which class the candidates of a predicted class
+            compete; default: as that class. `Selection.predicted` stays what was predicted.
         per_image: every candidate is chosen: the caller asked each image for its own share, and
             the budget is the sum of the shares.
         mesh: the devices; default: the first local one.
@@ -83,6 +87,7 @@ class Pool:
         budget: int,
         *,
         counts: np.ndarray | None = None,
+        group_of: np.ndarray | None = None,
         per_image: bool = False,
         mesh: Mesh | None = None,
         axis: str = "data",
@@ -94,12 +99,17 @@ class Pool:
                 "class quota with an allocation per image: a quota is divided over the whole pool; "
                 "set the allocation to global"
             )
+        if group_of is not None and (
+            counts is None or group_of.shape != counts.shape or group_of.max() >= len(counts)
+        ):
+            raise ValueError("group_of: expected a class for each of those that have counts")
         if mesh is None:
             devices = jax.local_devices()[:1]
             mesh = jax.make_mesh((1,), (axis,), devices=devices, axis_types=(AxisType.Auto,))
         self._budget = int(budget)
         self._per_image = per_image
         self._counts = None if counts is None else np.asarray(counts, np.int64)
+        self._group_of = None if group_of is None else np.asarray(group_of, np.uint8)
         self._groups = 1 if self._counts is None else len(self._counts)
         self._devices = mesh.devices.size
         self._hosts = {device.process_index for device in mesh.devices.flat}
@@ -159,7 +169,7 @@ class Pool:
         batch = picks.row.size // self._devices
         if self._buffer is None or batch > self._batch:
             self._batch = max(batch, self._batch)
-            self._buffer = self._steps.resize(self._buffer, slots=self.slots)
+            self._buffer = self._steps.resize(self._buffer, self._group_of, slots=self.slots)
         self._buffer, tails = self._steps.append(
             self._buffer, image, picks, predicted, self._same(np.int32(start)), self._thresholds
         )

@@ -6,19 +6,24 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Bool, Float, Key, UInt8
 
-from cbda_jax.acquisition.entropy import entropy_and_prediction
-from cbda_jax.acquisition.impurity import window_impurity
+from cbda_jax.acquisition.entropy import entropy_and_prediction, entropy_prediction_and_weight
+from cbda_jax.acquisition.impurity import one_class, window_impurity
 from cbda_jax.acquisition.windows import window_mean
 from cbda_jax.errors import InputError, near
 
 UNITS = ("region", "pixel")
 SCORES = ("ripu", "entropy", "impurity", "random")
+EVIDENCE = ("argmax", "expected", "corrected", "true")
+TIES = ("reference", "random", "class_balanced")
 
 # With `clamp_impurity`, a window of one class counts as this impure. The least impure other window
 # of up to 255 x 255 pixels has 2e-4 nats.
 _FLOOR = 1e-6
+
+# Ties score below 0. Random numbers are multiples of twice this.
+_SMALLEST = 2.0**-24
 
 
 class AcquisitionMaps(NamedTuple):
@@ -131,16 +136,73 @@ def score_maps(
     size: tuple[int, int] | None = None,
     via: tuple[int, int] | None = None,
     class_weight: Float[Array, " classes"] | None = None,
+    class_evidence: str = "argmax",
+    true_class: UInt8[Array, "height width"] | None = None,
     clamp_impurity: bool = False,
+    impurity_floor: float | int = 0,
+    ties: str = "reference",
+    tie_weight: Float[Array, " classes"] | None = None,
     key: Key[Array, ""] | None = None,
 ) -> AcquisitionMaps:
-    """`region_scores` or `pixel_scores`, by the name of the unit ("region", "pixel")."""
+    """`region_scores` or `pixel_scores`, by the name of the unit ("region", "pixel"); and variants.
+
+    Args:
+        logits: of `region_scores`, as are radius, score, size, via, class_weight, clamp_impurity.
+        unit: one of `UNITS`.
+        radius: of the window.
+        score: one of `SCORES`.
+        size: (H, W) of the result.
+        via: a size through which to interpolate first.
+        class_weight: `[C]` float32, w by class.
+        class_evidence: of which class a pixel gets the weight: "argmax", the predicted one
+            ("corrected" is the same here: the weights are, see `corrected_weights`); "expected",
+            the mean weight under the pixel's softmax; "true", that of `true_class`.
+        true_class: `[H, W]`, for class_evidence="true", a diagnostic. Where it is none of the C
+            classes (void), the predicted class counts.
+        clamp_impurity: the impurity of a window of one class is 0, not the reference's -1e-6.
+        impurity_floor: 0, or what is added to the impurity, itself at least 0, in "ripu" and
+            "impurity": (max(impurity, 0) + floor) x uncertainty. In the unit of the impurity: of
+            log C for regions, nats for pixels. Pixels in windows of one class then compete by
+            uncertainty and weight.
+        ties: of pixels whose window holds one predicted class, and so no impurity, in "ripu" and
+            "impurity". "reference": nothing is done. "random": they rank below all others, in a
+            random order. "class_balanced": the same, drawn without replacement with probabilities
+            proportional to `tie_weight`: in the order of u^(1/w), u uniform (Efraimidis &
+            Spirakis, "Weighted random sampling with a reservoir", 2006). Their score is
+            -e / (e + w), e = -log u, the same order within (-1, 0) without underflow.
+        tie_weight: `[C]`, w by predicted class, for ties="class_balanced", above 0.
+        key: for score="random" and the random ties.
+
+    Returns:
+        The maps at `size`.
+
+    Raises:
+        InputError: for an unknown name.
+        ValueError: for a negative radius or floor, something missing, an impossible number of
+            classes, or ties of a score without impurity.
+    """
     _known("unit", unit, UNITS)
     _known("score", score, SCORES)
+    _known("class evidence", class_evidence, EVIDENCE)
+    _known("ties", ties, TIES)
     if radius < 0:
         raise ValueError(f"radius {radius}: expected 0 or more")
+    if (impurity_floor or ties != "reference") and score not in ("ripu", "impurity"):
+        raise ValueError(f'ties or impurity floor of score="{score}", which has no impurity')
+    if impurity_floor < 0:
+        raise ValueError(f"impurity floor {impurity_floor}: expected 0 or more")
+    if class_evidence == "true" and true_class is None:
+        raise ValueError('class_evidence="true" needs the true classes')
+    if ties == "class_balanced" and tie_weight is None:
+        raise ValueError('ties="class_balanced" needs their weights')
     classes = logits.shape[-1]
-    entropy, prediction = entropy_and_prediction(logits, size=size, via=via)
+    expected = None
+    if class_weight is not None and class_evidence == "expected":
+        entropy, prediction, expected = entropy_prediction_and_weight(
+            logits, class_weight, size=size, via=via
+        )
+    else:
+        entropy, prediction = entropy_and_prediction(logits, size=size, via=via)
     impurity = window_impurity(prediction, radius=radius, classes=classes)
     uncertainty = entropy
     if unit == "region":
@@ -150,15 +212,42 @@ def score_maps(
     if clamp_impurity:
         product = jnp.maximum(impurity, jnp.float32(_FLOOR)) * uncertainty
         impurity = jnp.maximum(impurity, jnp.float32(0))
+    impure = impurity
+    if impurity_floor:
+        impure = jnp.maximum(impurity, jnp.float32(0)) + jnp.float32(impurity_floor)
+        product = impure * uncertainty
+    if key is None and (score == "random" or ties != "reference"):
+        raise ValueError('score="random" or ties drawn at random: needs a key')
     if score == "random":
-        if key is None:
-            raise ValueError('score="random" needs a key')
+        assert key is not None
         value = jax.random.uniform(key, prediction.shape)
     else:
-        value = {"ripu": product, "entropy": uncertainty, "impurity": impurity}[score]
-    if class_weight is not None:
-        value = value * class_weight.astype(jnp.float32)[prediction]
+        value = {"ripu": product, "entropy": uncertainty, "impurity": impure}[score]
+    if expected is not None:
+        value = value * expected
+    elif class_weight is not None:
+        counted = prediction
+        if class_evidence == "true" and true_class is not None:
+            counted = jnp.where(true_class < classes, true_class, prediction)
+        value = value * class_weight.astype(jnp.float32)[counted]
+    if ties != "reference":
+        assert key is not None
+        weight = None if tie_weight is None else tie_weight.astype(jnp.float32)[prediction]
+        value = _below_others(value, one_class(prediction, radius=radius), key, weight)
     return AcquisitionMaps(_materialised(value), impurity, uncertainty, prediction)
+
+
+def _below_others(
+    value: Float[Array, "height width"],
+    tied: Bool[Array, "height width"],
+    key: Key[Array, ""],
+    weight: Float[Array, "height width"] | None,
+) -> Float[Array, "height width"]:
+    """Scores with tied pixels in random order below the others, which score 0 or more."""
+    drawn = jnp.maximum(jax.random.exponential(key, value.shape), jnp.float32(_SMALLEST))
+    low = -drawn / (drawn + (jnp.float32(1) if weight is None else weight))
+    # NaN stays, or a diverged network, which predicts one class, would go unseen.
+    return jnp.where(tied & ~jnp.isnan(value), low, jnp.maximum(value, jnp.float32(0)))
 
 
 def _materialised(x: jax.Array) -> jax.Array:

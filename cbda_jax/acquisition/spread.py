@@ -18,7 +18,7 @@ class Steps(NamedTuple):
     Attributes:
         split: sharding of batches and buffers.
         everywhere: sharding of small arrays that each device holds whole.
-        resize: `(buffer or None, slots=) -> buffer`.
+        resize: `(buffer or None, group_of or None, slots=) -> buffer`; `group_of` of a new one.
         append: `candidates.append`; consumes the buffer.
         agree: `(buffer, thresholds, gap, budget) -> (buffer, thresholds)`; drops what cannot be
             chosen any more; consumes the buffer.
@@ -57,8 +57,8 @@ def steps(mesh: Mesh, axis: str, groups: int) -> Steps:
         return jax.tree.map(lambda x: x[None], buffer)
 
     @partial(jax.jit, static_argnames="slots", out_shardings=split)
-    def resize(buffer, *, slots):
-        fresh = candidates.empty(slots, groups)
+    def resize(buffer, group_of, *, slots):
+        fresh = candidates.empty(slots, groups)._replace(group_of=group_of)
         fresh = jax.tree.map(lambda x: jnp.broadcast_to(x, (devices, *x.shape)), fresh)
         if buffer is None:
             return fresh

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbda_jax.acquisition.balance import SCHEMES, class_quota, class_weights
+from cbda_jax.acquisition.balance import SCHEMES, class_quota, class_weights, clip_weights
 from cbda_jax.errors import InputError
 
 LONG_TAIL = np.array([900_000, 90_000, 9_000, 900, 90, 0])
@@ -63,6 +63,17 @@ def test_bad_input_is_one_line(arguments, message):
     with pytest.raises(InputError, match=message) as error:
         class_weights(arguments.pop("counts"), **arguments)
     assert "\n" not in str(error.value)
+
+
+def test_clipped_weights():
+    weights = np.array([0.25, 1, 1, 4], np.float32)  # geometric mean 1
+    clipped = clip_weights(weights, 4.0)
+    np.testing.assert_allclose(clipped, np.array([0.5, 1, 1, 2]) / 1.125, rtol=1e-6)
+    assert clipped.dtype == np.float32
+    assert clip_weights(weights, 16.0) is weights
+    np.testing.assert_array_equal(clip_weights(weights, 1.0), 1)
+    with pytest.raises(InputError, match=r"ratio 0.5: expected 1 or more"):
+        clip_weights(weights, 0.5)
 
 
 def one_at_a_time(counts, available, budget):

@@ -60,6 +60,22 @@ def test_report_tells_what_was_left_over():
     assert selection.predicted.dtype == np.uint8
 
 
+@pytest.mark.parametrize(("devices", "batch"), [(1, 4), (8, 8)])
+def test_quota_over_other_classes_keeps_what_was_predicted(devices, batch):
+    group_of = np.array([1, 0, 0, 3], np.uint8)
+    data = union.candidates(np.random.default_rng(2), 29, CAPACITY, levels=3, classes=4)
+    expected = union.best(*data, 40, COUNTS, group_of)
+    assert expected != union.best(*data, 40, COUNTS)
+    pool = Pool(40, counts=COUNTS, group_of=group_of, mesh=mesh(devices))
+    for start in (0, 16):
+        union.feed(pool, *data, np.arange(start, min(start + 16, 29)), batch)
+    assert union.chosen(pool) == expected
+    selection, report = pool.finish(accept_truncated=True)
+    predicted = data[2][selection.image, selection.col]
+    np.testing.assert_array_equal(selection.predicted, predicted)
+    np.testing.assert_array_equal(report.quota, np.bincount(group_of[predicted], minlength=4))
+
+
 def rounds_of_selection(scores, predicted, budget, counts, capacity):
     """Select in every image with a small capacity, and again where that was not enough."""
     pool = Pool(budget, counts=counts)
@@ -142,6 +158,8 @@ def test_wrong_use():
         Pool(5, counts=COUNTS, per_image=True)
     with pytest.raises(ValueError, match="without candidates"):
         Pool(5).finish()
+    with pytest.raises(ValueError, match="group_of"):
+        Pool(5, group_of=np.zeros(4, np.uint8))
     pool = Pool(5)
     data = np.full((2, CAPACITY), -np.inf, np.float32), np.array([0, -1]), np.zeros((2, CAPACITY))
     union.feed(pool, *data, np.array([4 - 4, 1]), 2)

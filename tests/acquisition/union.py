@@ -17,8 +17,10 @@ def candidates(rng, images, capacity, *, levels, classes):
     return score, count, predicted
 
 
-def best(score, count, predicted, budget, counts=None):
+def best(score, count, predicted, budget, counts=None, group_of=None):
     """(image, position) of the chosen candidates, sorted: the definition, by sorting the union."""
+    if group_of is not None:
+        predicted = group_of[predicted]
     union = sorted((-score[i, k], i, k) for i in range(len(count)) for k in range(count[i]))
     if counts is None:
         return sorted((i, k) for _, i, k in union[:budget])
