@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import assembly, outcome, ranges, reporting, sharding
+from cbda_jax import annotation, assembly, outcome, ranges, reporting, sharding
 from cbda_jax import (
     workdir as workdirs,
 )
@@ -31,7 +31,14 @@ from cbda_jax.runtime.trace import StepTrace
 from cbda_jax.trainer import Trainer
 
 
-def run(config: assembly.Config, workdir: Path, *, mode: str = "train", profile: int = 0) -> None:
+def run(
+    config: assembly.Config,
+    workdir: Path,
+    *,
+    mode: str = "train",
+    profile: int = 0,
+    until: int | None = None,
+) -> None:
     """Runs, or goes on with, the experiment of a workdir.
 
     Args:
@@ -40,11 +47,19 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train", profile:
         mode: "train" for the whole loop; "evaluate" for the latest checkpoint's figures and
             predictions; "acquire" for one round from the latest checkpoint.
         profile: how many training steps are traced, into the folder of TensorBoard's events.
+        until: of "train", the step to stop at once its checkpoint is saved, before a round that is
+            due there; a later call without it goes on as if this one had never stopped. None: the
+            whole loop.
 
     Raises:
-        InputError: the config, the data or the workdir is not as expected.
+        InputError: the config, the data, the workdir or `until` is not as expected.
     """
     ranges.check(config)
+    if until is not None and (mode != "train" or not 1 <= until <= config.training.steps):
+        raise InputError(
+            f"--until: step {until} with --mode={mode} found, expected a step from 1 to "
+            f"{config.training.steps} (training.steps) with --mode=train"
+        )
     method = assembly.resolve_method(config)
     workdirs.claim(workdir, config, write=False)
     if mode != "train":
@@ -64,7 +79,7 @@ def run(config: assembly.Config, workdir: Path, *, mode: str = "train", profile:
             hosts.first(lambda: workdirs.claim(workdir, config, write=True))
         with experiment.open(mode):
             {
-                "train": experiment.train,
+                "train": functools.partial(experiment.train, until),
                 "evaluate": experiment.write_predictions,
                 "acquire": experiment.acquire_only,
             }[mode]()
@@ -166,9 +181,14 @@ class Experiment:
         """How many training steps were made."""
         return self.trainer.step
 
-    def train(self) -> None:
-        """From the latest checkpoint to the end: trains, holds the rounds, evaluates, reports."""
+    def train(self, until: int | None = None) -> None:
+        """From the latest checkpoint to the end: trains, holds the rounds, evaluates, reports.
+
+        Args:
+            until: the step to stop at instead, saved; see `run`.
+        """
         total = self.config.training.steps
+        end = total if until is None else until
         if self.resumed:
             reporting.say(f"{self.workdir}: going on from step {self.step}")
         else:
@@ -181,17 +201,22 @@ class Experiment:
                 # The run may have been stopped in the middle of it.
                 self._evaluate_if_due()
             with reporting.progress(
-                total, "train", initial=self.step, enabled=self.is_first
+                max(end, self.step), "train", initial=self.step, enabled=self.is_first
             ) as progress:
-                while self._hold_due_round() < total:
-                    last = next((at for at in self.round_steps if at > self.step), total)
+                while (until is None or self.step < end) and self._hold_due_round() < end:
+                    last = next((at for at in self.round_steps if self.step < at < end), end)
                     self.trainer.train(
                         self._batches(last),
                         last,
                         progress=progress,
                         evaluate=self._evaluate_if_due,
                     )
-            self._finish()
+            if until is None:
+                self._finish()
+                return
+            self.checkpoints.wait()
+            if self.is_first:
+                reporting.say(f"{self.workdir}: step {self.step} is saved, as --until asks")
         except Preempted:
             self.trainer.save()
             self.checkpoints.wait()
@@ -285,6 +310,9 @@ class Experiment:
                 radius=self.method.radius,
                 clamp_impurity=config.acquisition.clamp_impurity,
                 seed=config.seed,
+                class_evidence=self.method.class_evidence,
+                impurity_floor=self.method.impurity_floor,
+                ties=self.method.ties,
             ),
             num_classes=self.space.num_classes,
             batch=config.acquisition.batch_per_device * self.mesh.size,
@@ -386,4 +414,5 @@ class Experiment:
             budget=self.config.acquisition.budget if self.method.acquires else None,
             radius=self.rounds.squares.label_radius,
             devices=self.mesh.size,
+            oracle=annotation.GroundTruthOracle(self.pool),
         )

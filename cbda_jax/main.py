@@ -37,6 +37,12 @@ _PROFILE = flags.DEFINE_integer(
     "Trace so many training steps, for TensorBoard and ui.perfetto.dev, into WORKDIR/tensorboard.",
     lower_bound=0,
 )
+_UNTIL = flags.DEFINE_integer(
+    "until",
+    None,
+    "Stop when this step is saved, before a round that is due there; without it the same command "
+    "goes on from there.",
+)
 _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
@@ -71,7 +77,9 @@ def main(_: list[str]) -> None:
     try:
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         with hosts.session():
-            experiment.run(config, workdir, mode=_MODE.value, profile=_PROFILE.value)
+            experiment.run(
+                config, workdir, mode=_MODE.value, profile=_PROFILE.value, until=_UNTIL.value
+            )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         hosts.leave(2)

@@ -42,7 +42,8 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
         changed = [
             f"{n}: {before.get(n, 'absent')!r} there, {now.get(n, 'absent')!r} now"
             for n in names
-            if before.get(n, "absent") != now.get(n, "absent")
+            # A field that is not set says no more than one that was not known yet.
+            if before.get(n) != now.get(n)
         ]
         if changed:
             raise InputError(
@@ -51,8 +52,8 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
             )
         return
     # The lock, and what was left of a start that was killed, is ours.
-    strange = (p for p in workdir.iterdir() if p.name != lock.NAME and not p.name.startswith("."))
-    if workdir.is_dir() and any(strange):
+    found = workdir.iterdir() if workdir.is_dir() else ()
+    if any(p.name != lock.NAME and not p.name.startswith(".") for p in found):
         raise InputError(
             f"{workdir} is not empty and holds no run (no config.json); use another --workdir"
         )

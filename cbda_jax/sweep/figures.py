@@ -1,0 +1,251 @@
+"""Figures of a sweep: scores against budget, classes, and where the picks went."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Int64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from cbda_jax import annotation
+from cbda_jax.files import write_atomic
+from cbda_jax.reporting import plots
+from cbda_jax.sweep import table
+from cbda_jax.sweep.plan import Plan
+from cbda_jax.sweep.table import Row
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, without their yellow, too pale for
+# lines. Arms beyond them repeat the colours with other markers and dashes.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v")
+_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))  # type: ignore[assignment]
+_SCORES = {
+    "miou": "mIoU [%]",
+    "min_iou": "IoU of the lowest class [%]",
+    "rare5_iou": "mean IoU of the five rarest classes [%]",
+    "label_entropy": "entropy of the labels' classes [% of uniform]",
+}
+
+
+def write_figures(
+    rows: Sequence[Row], plan: Plan, out: Path, folder: Path, name: str
+) -> list[Path]:
+    """Draws what has finished, as PNG files `NAME-WHAT.png`.
+
+    Args:
+        rows: of the finished runs.
+        plan: of the sweep.
+        out: folder of the sweep, whose query logs are read.
+        folder: of the files; made if needed.
+        name: of the sweep.
+
+    Returns:
+        The paths.
+
+    Raises:
+        InputError: a query log cannot be read, or the folder cannot be written to.
+    """
+    drawn: dict[str, Figure] = {}
+    if any(row.budget is not None for row in rows):
+        drawn |= {key: score_over_budget(rows, plan, key) for key in _SCORES}
+    for budget in plan.budgets:
+        if len({row.arm for row in rows if row.budget == budget}) > 1:
+            drawn[f"classes-b{budget:g}"] = class_differences(rows, plan, budget)
+    if plan.budgets:
+        budget = plan.budgets[(len(plan.budgets) - 1) // 2]
+        if picks := _picks(rows, plan, out, budget):
+            drawn["picks"] = picks_per_image(picks, budget)
+    paths = []
+    for what, figure in drawn.items():
+        content = plots.png(figure)
+        paths.append(folder / f"{name}-{what}.png")
+        write_atomic(paths[-1], lambda file, content=content: file.write(content))
+    return paths
+
+
+@mpl.rc_context(plots.STYLE)
+def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
+    """A figure of all arms against the budget, with standard errors; bands for arms without one.
+
+    Args:
+        rows: of the finished runs.
+        plan: of the sweep.
+        key: of `table.FIGURES`.
+    """
+    figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    bounded = {run.arm for run in plan.runs if run.budget is None}
+    arms = [arm for arm in plan.arms if arm not in bounded]
+    for place, arm in enumerate(arms):
+        points = [
+            (budget, value)
+            for budget in plan.budgets
+            if (value := _spread(rows, arm, budget, key)).n
+        ]
+        if not points:
+            continue
+        # Side by side, or the bars of one would hide the others'.
+        shift = 1 + 0.012 * (place - (len(arms) - 1) / 2)
+        x = [100 * budget * shift for budget, _ in points]
+        y = [100 * value.mean for _, value in points]
+        error = [0 if math.isnan(value.error) else 100 * value.error for _, value in points]
+        colour, marker, dashes = _look(place, arm == plan.baseline)
+        axes.errorbar(
+            x, y, error, label=arm, color=colour, marker=marker, linestyle=dashes,
+            markersize=5, linewidth=2.4 if arm == plan.baseline else 1.4, capsize=2, elinewidth=1,
+        )  # fmt: skip
+    for arm in plan.arms:
+        value = _spread(rows, arm, None, key)
+        if arm in bounded and value.n:
+            _band(axes, arm, value)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([100 * budget for budget in plan.budgets]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("budget [% of the target's pixels]")
+    axes.set_ylabel(_SCORES.get(key, key))
+    # In the order of the lines' right ends, so that the eye finds them.
+    handles, labels = axes.get_legend_handles_labels()
+    ends = {arm: _spread(rows, arm, _largest(rows, arm), key).mean for arm in labels}
+    order = sorted(range(len(labels)), key=lambda i: -ends[labels[i]])
+    if labels:
+        figure.legend(
+            [handles[i] for i in order], [labels[i] for i in order],
+            loc="outside right upper", fontsize=8.5, handlelength=3.4,
+        )  # fmt: skip
+    return figure
+
+
+@mpl.rc_context(plots.STYLE)
+def class_differences(rows: Sequence[Row], plan: Plan, budget: float) -> Figure:
+    """Difference to the baseline of every class's IoU, in points; paired means over seeds.
+
+    Args:
+        rows: of the finished runs.
+        plan: of the sweep.
+        budget: at which arms are compared; arms without one are shown too.
+    """
+    theirs = table.select(rows, plan.baseline, budget)
+    classes = list(next(iter(rows)).iou)
+    rare = next(iter(rows)).rare
+    arms = [
+        arm
+        for arm in plan.arms
+        if arm != plan.baseline and set(table.select(rows, arm, budget)) & set(theirs)
+    ]
+    values = np.full((len(arms), len(classes)), np.nan)
+    for i, arm in enumerate(arms):
+        ours = table.select(rows, arm, budget)
+        for j, name in enumerate(classes):
+            found = table.spread(
+                ours[seed].iou[name] - theirs[seed].iou[name] for seed in ours if seed in theirs
+            )
+            values[i, j] = 100 * found.mean
+    figure = Figure(figsize=(2.6 + 0.5 * len(classes), 1.9 + 0.3 * len(arms)), layout="constrained")
+    axes = figure.add_subplot()
+    # Bounds are far away; they may leave the scale that the arms need.
+    known = np.abs(values[np.isfinite(values)])
+    limit = max(float(np.quantile(known, 0.9)) if known.size else 1.0, 1.0)
+    image = axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    for i, j in np.ndindex(*values.shape):
+        if np.isfinite(values[i, j]):
+            colour = "white" if abs(values[i, j]) > 0.65 * limit else plots.INK
+            text = f"{values[i, j]:+.1f}"
+            axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
+    names = [f"{name} *" if name in rare else name for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set_title(
+        f"IoU minus that of {plan.baseline} at {100 * budget:g} %, in points "
+        "(*: the five rarest classes)",
+        fontsize=10, loc="left",
+    )  # fmt: skip
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    figure.colorbar(image, ax=axes, pad=0.01, extend="both")
+    return figure
+
+
+@mpl.rc_context(plots.STYLE)
+def picks_per_image(
+    picks: Mapping[str, tuple[str, Int64[np.ndarray, " n"]]], budget: float
+) -> Figure:
+    """How many picks the images have got, an arm a panel.
+
+    Args:
+        picks: by arm, its allocation ("per_image" or "global") and the picks of every image of
+            every seed.
+        budget: fraction of the target's pixels.
+    """
+    columns = min(4, len(picks))
+    height = -(-len(picks) // columns)
+    figure = Figure(figsize=(2.5 * columns + 0.6, 1.7 * height + 0.9), layout="constrained")
+    grid = figure.subplots(height, columns, sharex=True, squeeze=False)
+    most = max(int(counts.max(initial=1)) for _, counts in picks.values())
+    bins = np.linspace(-0.5, most + 0.5, min(most + 2, 41))
+    for axes in grid.flat[len(picks) :]:
+        axes.set_visible(False)
+    for axes, (arm, (allocation, counts)) in zip(grid.flat, picks.items(), strict=False):
+        colour = _COLOURS[1] if allocation == "global" else plots.GREY
+        axes.hist(counts, bins=bins, color=colour)
+        axes.set_title(arm, fontsize=9, loc="left")
+        none = f"{100 * np.mean(counts == 0):.1f} % none, " if np.any(counts == 0) else ""
+        note = f"{none}at most {counts.max(initial=0)}"
+        axes.text(1, 1, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5)
+        axes.tick_params(labelsize=8)
+    figure.supxlabel(
+        f"picks in an image at {100 * budget:g} % (grey: per image; orange: one budget for all)",
+        fontsize=9,
+    )
+    figure.supylabel("images, of all seeds", fontsize=9)
+    return figure
+
+
+def _picks(
+    rows: Sequence[Row], plan: Plan, out: Path, budget: float
+) -> dict[str, tuple[str, Int64[np.ndarray, " n"]]]:
+    """Picks of every image, of the baseline and the arms of global allocation."""
+    done = {(row.arm, row.budget, row.seed) for row in rows}
+    found: dict[str, tuple[str, list[np.ndarray]]] = {}
+    for run in plan.runs:
+        shown = run.arm == plan.baseline or run.allocation == "global"
+        if not shown or run.budget != budget or (run.arm, run.budget, run.seed) not in done:
+            continue
+        rounds = annotation.QueryLog(out / "runs" / run.name / "queries").rounds
+        counts = sum(
+            np.bincount(held.image, minlength=len(held.image_ids)).astype(np.int64)
+            for held in rounds
+        )
+        parts = found.setdefault(run.arm, (run.allocation or "", []))[1]
+        parts.append(np.asarray(counts, np.int64))
+    return {arm: (kind, np.concatenate(parts)) for arm, (kind, parts) in found.items()}
+
+
+def _spread(rows: Iterable[Row], arm: str, budget: float | None, key: str) -> table.Spread:
+    return table.spread(row.figures[key] for row in table.select(rows, arm, budget).values())
+
+
+def _largest(rows: Iterable[Row], arm: str) -> float | None:
+    return max((row.budget for row in rows if row.arm == arm and row.budget), default=None)
+
+
+def _look(place: int, baseline: bool) -> tuple[str, str, object]:
+    if baseline:
+        return plots.INK, "o", "-"
+    turn = place // len(_COLOURS)
+    return _COLOURS[place % len(_COLOURS)], _MARKERS[turn % 5], _DASHES[turn % 3]
+
+
+def _band(axes: Axes, arm: str, value: table.Spread) -> None:
+    error = 0 if math.isnan(value.error) else 100 * value.error
+    y = 100 * value.mean
+    axes.axhspan(y - error, y + error, color=plots.GREY, alpha=0.3, linewidth=0)
+    axes.axhline(y, color=plots.GREY, linewidth=1.2)
+    axes.annotate(
+        arm.replace("_", " "), (1, y), xycoords=("axes fraction", "data"),
+        xytext=(-3, 3), textcoords="offset points", ha="right", fontsize=8,
+    )  # fmt: skip

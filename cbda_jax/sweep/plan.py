@@ -1,0 +1,260 @@
+"""Which runs a sweep consists of, and what they have in common."""
+
+import hashlib
+import json
+import re
+import runpy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from cbda_jax import assembly, ranges
+from cbda_jax.errors import InputError, near
+
+_FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+# Of the sweep itself; an arm or `common` that set them would hide what the names of runs say.
+_OWN = ("seed", "acquisition.budget", "checkpoint.dir")
+
+
+@dataclass(frozen=True)
+class Warm:
+    """The training that runs share before their first round.
+
+    Attributes:
+        name: of its workdir in the folder `warm`.
+        step: where it ends: before the first round.
+        overrides: fields that its config changes.
+    """
+
+    name: str
+    step: int
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the sweep.
+
+    Attributes:
+        arm: its name.
+        budget: fraction of the target's pixels; None for an arm without rounds.
+        seed: of the run.
+        allocation: "per_image" or "global"; None for an arm without rounds.
+        overrides: fields that its config changes, and their values.
+        config: the whole of it, an `ml_collections.ConfigDict`.
+        warm: what it can start from.
+    """
+
+    arm: str
+    budget: float | None
+    seed: int
+    allocation: str | None
+    overrides: Mapping[str, Any]
+    config: Any
+    warm: Warm | None
+
+    @property
+    def name(self) -> str:
+        """Of its workdir in the folder `runs`, and of its log."""
+        budget = "" if self.budget is None else f"-b{self.budget:g}"
+        return f"{self.arm}{budget}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep.
+
+    Attributes:
+        config: path of the experiment's config file.
+        baseline: the arm that the others are compared with.
+        arms: names, in the order of the tables.
+        budgets: of all arms, rising.
+        runs: arm by arm, budget by budget, seed by seed.
+    """
+
+    config: str
+    baseline: str
+    arms: tuple[str, ...]
+    budgets: tuple[float, ...]
+    runs: tuple[Run, ...]
+
+
+def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan:
+    """Resolves and checks every run of a sweep.
+
+    Args:
+        sweep: see `configs/sweeps/synthetic.py`.
+        arms: only these, in the sweep's order; None: all.
+
+    Raises:
+        InputError: a field of the sweep or of a run is not as expected.
+    """
+    for name in sweep:
+        if name not in _FIELDS:
+            raise InputError(
+                f"sweep: field {name!r} found, expected {', '.join(_FIELDS)}{near(name, _FIELDS)}"
+            )
+    if missing := [name for name in _FIELDS if name not in sweep]:
+        raise InputError(f"sweep: no field {', '.join(missing)} found; add it to the config")
+    seeds = _numbers(sweep.seeds, "seeds", int, "whole numbers of 0 or more")
+    budgets = _numbers(sweep.budgets, "budgets", (int, float), "fractions above 0")
+    known = _mapping(sweep.arms, "arms")
+    for name in known:
+        if not _NAME.fullmatch(name):
+            raise InputError(f"arms: {name!r} found, expected letters, digits and _ in a name")
+    chosen = list(known)
+    if arms is not None:
+        for name in arms:
+            _check_arm(name, known, "--arms")
+        chosen = [name for name in known if name in arms]
+    _check_arm(sweep.baseline, chosen, "baseline")
+    base = _load(sweep.config)
+    common = _mapping(sweep.common, "common")
+    runs = [
+        _resolve(base, arm, dict(common), _mapping(known[arm], f"arms[{arm!r}]"), budget, seed)
+        for arm in chosen
+        for budget in _budgets_of(base, arm, common, known[arm], budgets)
+        for seed in seeds
+    ]
+    used = sorted({run.budget for run in runs if run.budget is not None})
+    return Plan(sweep.config, sweep.baseline, tuple(chosen), tuple(used), tuple(runs))
+
+
+def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Fields by their names with dots."""
+    return dict(_fields(config))
+
+
+def _fields(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _numbers(values: Any, field: str, kind: Any, expected: str) -> tuple[Any, ...]:
+    good = isinstance(values, tuple | list) and all(
+        isinstance(value, kind) and not isinstance(value, bool) and value >= 0 for value in values
+    )
+    if not good or not values or len(set(values)) < len(values):
+        raise InputError(f"{field}: {values!r} found, expected one or more {expected}, each once")
+    return tuple(values)
+
+
+def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping | ml_collections.ConfigDict):
+        raise InputError(f"{field}: {value!r} found, expected a dict of names and values")
+    return dict(value.items())
+
+
+def _check_arm(name: str, known: Sequence[str] | Mapping[str, Any], where: str) -> None:
+    if name not in known:
+        raise InputError(
+            f"{where}: {name!r} found, expected one of the arms {', '.join(known)}"
+            f"{near(name, known)}"
+        )
+
+
+def _load(path: str) -> ml_collections.ConfigDict:
+    if not Path(path).is_file():
+        raise InputError(
+            f"config: {path} not found, expected an experiment such as those in configs/"
+        )
+    return runpy.run_path(path)["get_config"]()
+
+
+def _change(
+    base: ml_collections.ConfigDict, fields: Mapping[str, Any], where: str
+) -> ml_collections.ConfigDict:
+    known = flat(base)
+    for name in fields:
+        if name not in known:
+            raise InputError(
+                f"{where}: field {name!r} found, expected one of the experiment's config"
+                f"{near(name, known)}"
+            )
+    config = base.copy_and_resolve_references()
+    try:
+        config.update_from_flattened_dict(dict(fields))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: {' '.join(str(error).split())}; correct the value") from error
+    return config
+
+
+def _budgets_of(
+    base: ml_collections.ConfigDict,
+    arm: str,
+    common: Mapping[str, Any],
+    changed: Any,
+    budgets: Sequence[float],
+) -> Sequence[float | None]:
+    where = f"arms[{arm!r}]"
+    fields = {**common, **_mapping(changed, where)}
+    own = fields.pop("budgets", None)
+    try:
+        acquires = assembly.resolve_method(_change(base, fields, where)).acquires
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if own is None:
+        return budgets if acquires else (None,)
+    if bool(own) != acquires:
+        wanted = "one budget or more, or none given" if acquires else "(), for it asks nothing"
+        raise InputError(f"{where}: budgets {own!r} found, expected {wanted}")
+    return _numbers(own, f"{where}: budgets", (int, float), "fractions above 0") if own else (None,)
+
+
+def _resolve(
+    base: ml_collections.ConfigDict,
+    arm: str,
+    common: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    budget: float | None,
+    seed: int,
+) -> Run:
+    where = f"arms[{arm!r}]"
+    fields = {**common, **changed}
+    fields.pop("budgets", None)
+    for name in _OWN:
+        if name in fields:
+            raise InputError(f"{where}: {name} found, expected fields that the sweep does not set")
+    fields["seed"] = seed
+    if budget is not None:
+        fields["acquisition.budget"] = float(budget)
+    config = _change(base, fields, where)
+    try:
+        ranges.check(config)
+        method = assembly.resolve_method(config)
+        steps = assembly.round_steps(config, method)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    warm = None
+    if method.source and method.target and steps and steps[0] > 0:
+        warm = _warm(base, config, steps[0])
+    allocation = method.allocation if method.acquires else None
+    return Run(arm, budget, seed, allocation, changes(base, config), config, warm)
+
+
+def _warm(base: ml_collections.ConfigDict, config: ml_collections.ConfigDict, step: int) -> Warm:
+    """What a run does up to its first round: nothing of what it acquires later matters.
+
+    So its own fields of `acquisition` give way to those of the experiment, and the method to one of
+    those that acquire: the same for all runs that share it, whichever of them are in the sweep.
+    """
+    fields = flat(config)
+    fields |= {name: v for name, v in flat(base).items() if name.startswith("acquisition.")}
+    fields |= {"method": "ripu", "acquisition.rounds": (step,)}
+    shared = _change(base, fields, "warm start")
+    text = json.dumps(flat(shared), sort_keys=True, default=str)
+    name = f"s{config.seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return Warm(name, step, changes(base, shared))
+
+
+def changes(base: ml_collections.ConfigDict, config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The fields in which a config differs from the one it was made from."""
+    before = flat(base)
+    return {name: value for name, value in flat(config).items() if before[name] != value}

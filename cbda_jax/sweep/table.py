@@ -1,0 +1,248 @@
+"""What the runs of a sweep came to: one row a run, and means with paired differences."""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cbda_jax import reporting
+from cbda_jax import workdir as workdirs
+from cbda_jax.files import write_atomic
+from cbda_jax.sweep.plan import Plan
+
+_COPIED = ("miou", "min_iou", "worst5_iou")
+FIGURES = (*_COPIED, "rare5_iou", "label_entropy", "labelled_fraction", "void_fraction")
+"""Columns of the tidy table behind method, budget and seed; all fractions."""
+
+
+class Row(NamedTuple):
+    """The figures of one finished run; NaN where there is none.
+
+    Attributes:
+        arm: name of the arm.
+        budget: fraction of the target's pixels; None for an arm without rounds.
+        seed: of the run.
+        figures: values by the names of `FIGURES`.
+        iou: of each class.
+        rare: the classes that `rare5_iou` is the mean of.
+    """
+
+    arm: str
+    budget: float | None
+    seed: int
+    figures: Mapping[str, float]
+    iou: Mapping[str, float]
+    rare: tuple[str, ...]
+
+
+class Spread(NamedTuple):
+    """A mean over seeds.
+
+    Attributes:
+        mean: NaN where there is no value.
+        error: standard error, the sample's standard deviation over sqrt(n); NaN for n < 2.
+        n: number of values.
+    """
+
+    mean: float
+    error: float
+    n: int
+
+
+def collect(plan: Plan, out: Path) -> list[Row]:
+    """The rows of all finished runs, in the plan's order.
+
+    Args:
+        plan: of the sweep.
+        out: its folder.
+
+    Raises:
+        InputError: the metrics of a run cannot be read.
+    """
+    rows = []
+    for run in plan.runs:
+        workdir = out / "runs" / run.name
+        result = workdirs.read_result(workdir)
+        if result is not None:
+            pool = next(r for r in reporting.read_metrics(workdir) if r["kind"] == "pool")
+            rows.append(make_row(run.arm, run.budget, run.seed, result, pool["class_pixels"]))
+    return rows
+
+
+def make_row(
+    arm: str, budget: float | None, seed: int, result: Mapping[str, Any], pool: Mapping[str, int]
+) -> Row:
+    """The row of a run.
+
+    Args:
+        arm: name of the arm.
+        budget: fraction of the target's pixels; None for an arm without rounds.
+        seed: of the run.
+        result: of `result.json`.
+        pool: pixels of every class in the whole target set.
+    """
+    found = result["evaluation"]
+    iou = {name: _number(found["iou"].get(name)) for name in pool}
+    rare = rarest(pool)
+    pixels = sum(record["pixels"] for record in result["rounds"])
+    void = sum(record["void_pixels"] for record in result["rounds"])
+    labelled = {
+        name: sum(record["class_pixels"][name] for record in result["rounds"]) for name in pool
+    }
+    if not result["rounds"] and found["labelled_fraction"] == 1:
+        labelled = dict(pool)
+    figures = {name: _number(found[name]) for name in _COPIED}
+    figures |= {
+        "rare5_iou": _mean([iou[name] for name in rare]),
+        "label_entropy": entropy(labelled.values()),
+        "labelled_fraction": float(found["labelled_fraction"]),
+        "void_fraction": void / pixels if pixels else math.nan,
+    }
+    return Row(arm, budget, seed, figures, iou, rare)
+
+
+def rarest(pool: Mapping[str, int], count: int = 5) -> tuple[str, ...]:
+    """The classes with the fewest pixels among those that occur, the rarest first."""
+    present = [name for name, pixels in pool.items() if pixels > 0]
+    return tuple(sorted(present, key=pool.__getitem__)[:count])
+
+
+def entropy(pixels: Iterable[int]) -> float:
+    """Entropy of a class histogram over that of the uniform one: 0 to 1; NaN where it is empty."""
+    counts = list(pixels)
+    total = sum(counts)
+    if not total or len(counts) < 2:
+        return math.nan
+    shares = [count / total for count in counts if count]
+    return abs(sum(share * math.log(share) for share in shares)) / math.log(len(counts))
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Mean and standard error of the values that are numbers."""
+    known = [value for value in values if not math.isnan(value)]
+    error = statistics.stdev(known) / math.sqrt(len(known)) if len(known) > 1 else math.nan
+    return Spread(_mean(known), error, len(known))
+
+
+def select(rows: Iterable[Row], arm: str, budget: float | None) -> dict[int, Row]:
+    """The rows of an arm by seed, at a budget or, for an arm without rounds, at any."""
+    return {row.seed: row for row in rows if row.arm == arm and row.budget in (budget, None)}
+
+
+def paired(ours: Mapping[int, Row], theirs: Mapping[int, Row], figure: str) -> Spread:
+    """Mean difference of a figure over the seeds that both have, and its standard error.
+
+    Arms share seed and warm start, so the error is that of the differences, not of the two means.
+    """
+    return spread(
+        ours[seed].figures[figure] - theirs[seed].figures[figure] for seed in ours if seed in theirs
+    )
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """The tidy table: a line a run; fractions with six digits, empty where there is no number."""
+    classes = list(dict.fromkeys(name for row in rows for name in row.iou))
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    names = [f"iou_{name.replace(' ', '_')}" for name in classes]
+    writer.writerow(["method", "budget", "seed", *FIGURES, *names])
+    for row in rows:
+        values = [row.figures[name] for name in FIGURES]
+        values += [row.iou.get(name, math.nan) for name in classes]
+        cells = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
+        budget = "" if row.budget is None else f"{row.budget:g}"
+        writer.writerow([row.arm, budget, row.seed, *cells])
+    return content.getvalue()
+
+
+def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path] = ()) -> str:
+    """A table a budget, in percent, and the figures below.
+
+    Args:
+        rows: of the finished runs.
+        plan: of the sweep.
+        title: heading.
+        images: figures in the folder of the text.
+    """
+    rare = next((row.rare for row in rows), ())
+    lines = [
+        f"# {title}",
+        "",
+        f"{len(rows)} of {len(plan.runs)} runs. In percent: means over n seeds ± standard errors. "
+        f"Δ is the difference to `{plan.baseline}`, paired over the seeds that both have (as many "
+        "as behind it in brackets where they are fewer than n). "
+        f"Rare: mean IoU of the five rarest classes of the target ({', '.join(rare)}). "
+        "Entropy: of the class histogram of the labels, over that of the uniform one.",
+    ]
+    acquiring = {run.arm for run in plan.runs if run.budget is not None}
+    for budget in plan.budgets or (None,):
+        heading = "No budget" if budget is None else f"Budget {100 * budget:g} %"
+        lines += ["", f"## {heading}", ""]
+        lines += [
+            "| arm | n | mIoU | Δ | lowest class | Δ | rare | Δ | entropy | labelled |",
+            "| --- |" + " ---: |" * 9,
+        ]
+        theirs = select(rows, plan.baseline, budget)
+        for arm in plan.arms:
+            ours = select(rows, arm, budget)
+            planned = any(run.arm == arm and run.budget in (budget, None) for run in plan.runs)
+            if not planned or (budget is None and arm in acquiring):
+                continue
+            cells = [f"`{arm}`", str(len(ours))]
+            for name in ("miou", "min_iou", "rare5_iou"):
+                cells.append(_cell(spread(row.figures[name] for row in ours.values())))
+                difference = paired(ours, theirs, name)
+                short = f" ({difference.n})" if 0 < difference.n < len(ours) else ""
+                cells.append("" if arm == plan.baseline else _cell(difference, "+") + short)
+            cells.append(_cell(spread(row.figures["label_entropy"] for row in ours.values())))
+            share = spread(row.figures["labelled_fraction"] for row in ours.values()).mean
+            cells.append("" if math.isnan(share) else f"{100 * share:.3g}")
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += [line for path in images for line in ("", f"![{path.stem}]({path.name})")]
+    return "\n".join(lines) + "\n"
+
+
+def write_tables(
+    rows: Sequence[Row], plan: Plan, folder: Path, name: str, images: Sequence[Path] = ()
+) -> Path:
+    """Writes `NAME.csv` and `NAME.md`.
+
+    Args:
+        rows: of the finished runs.
+        plan: of the sweep.
+        folder: of the files; made if needed.
+        name: of the files.
+        images: figures in that folder.
+
+    Returns:
+        The path of the Markdown file.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    text = csv_text(rows)
+    write_atomic(folder / f"{name}.csv", lambda file: file.write(text.encode()))
+    page = markdown(rows, plan, f"Sweep of {plan.config}", images)
+    path = folder / f"{name}.md"
+    write_atomic(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(known) if known else math.nan
+
+
+def _cell(value: Spread, sign: str = "") -> str:
+    if math.isnan(value.mean):
+        return ""
+    error = "" if math.isnan(value.error) else f" ± {100 * value.error:.1f}"
+    # Adding 0 makes -0.0 a plain 0.
+    return f"{round(100 * value.mean, 1) + 0.0:{sign}.1f}{error}"

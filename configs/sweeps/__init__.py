@@ -1,0 +1,1 @@
+"""Sweeps of `scripts/sweep.py`: which arms, budgets and seeds of which experiment."""

@@ -1,0 +1,130 @@
+"""Which runs there are, what they share, and what is refused."""
+
+import runpy
+
+import ml_collections
+import pytest
+
+from cbda_jax.errors import InputError
+from cbda_jax.sweep.plan import flat, make_plan
+
+
+def sweep(**changed):
+    found = ml_collections.ConfigDict(convert_dict=False)
+    found.config = "configs/synthetic.py"
+    found.seeds = (0, 1)
+    found.budgets = (0.1, 0.05)
+    found.baseline = "ripu"
+    found.common = {"training.steps": 900}
+    found.arms = {
+        "source_only": {"method": "source_only"},
+        "ripu": {"method": "ripu"},
+        "all_images": {"method": "cbda", "acquisition.class_balance": "quota", "budgets": (0.1,)},
+        "full_supervision": {"method": "full_supervision", "budgets": ()},
+    }
+    for name, value in changed.items():
+        setattr(found, name, value)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+def test_runs_are_named_and_resolved():
+    plan = make_plan(sweep(common={"acquisition.rounds": (9, 20), "training.steps": 50}))
+    assert [run.name for run in plan.runs] == [
+        *("source_only-s0", "source_only-s1"),
+        *("ripu-b0.1-s0", "ripu-b0.1-s1", "ripu-b0.05-s0", "ripu-b0.05-s1"),
+        *("all_images-b0.1-s0", "all_images-b0.1-s1"),
+        *("full_supervision-s0", "full_supervision-s1"),
+    ]
+    assert plan.budgets == (0.05, 0.1)
+    run = plan.runs[7]
+    assert run.config.acquisition.class_balance == "quota"
+    assert run.overrides["acquisition.rounds"] == (9, 20)
+    assert run.overrides["seed"] == 1
+    # What is as in the experiment's file is not said again.
+    assert "method" not in run.overrides
+    assert run.allocation == "global"
+
+
+def test_runs_that_differ_in_what_they_acquire_share_a_warm_start():
+    arms = {
+        "source_only": {"method": "source_only"},
+        "ripu": {"method": "ripu"},
+        "later": {"method": "cbda", "acquisition.rounds": (400, 450)},
+        "earlier": {"method": "cbda", "acquisition.rounds": (200, 450)},
+        "faster": {"method": "cbda", "training.learning_rate": 1e-2},
+    }
+    plan = make_plan(sweep(arms=arms, seeds=(0, 3), common={}))
+    warm = {}
+    for run in plan.runs:
+        warm.setdefault((run.arm, run.seed), set()).add(run.warm and run.warm.name)
+    assert all(len(names) == 1 for names in warm.values())
+    assert warm["source_only", 0] == {None}
+    assert warm["ripu", 0] == warm["later", 0]
+    others = [warm[key] for key in (("ripu", 0), ("ripu", 3), ("earlier", 0), ("faster", 0))]
+    assert len({next(iter(names)) for names in others}) == 4
+
+
+def test_a_warm_start_is_the_same_whichever_arms_are_in_the_sweep():
+    every = make_plan(sweep()).runs
+    some = make_plan(sweep(baseline="all_images"), ["all_images"]).runs
+    by_name = {run.name: run.warm for run in every}
+    assert some
+    for run in some:
+        assert run.warm == by_name[run.name]
+        assert run.warm.step == 400
+        assert run.warm.overrides["acquisition.rounds"] == (400,)
+
+
+def test_a_dict_of_the_experiment_is_flat():
+    config = ml_collections.ConfigDict({"a": 1, "b": {"c": (1, 2)}})
+    assert flat(config) == {"a": 1, "b.c": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seeds": ()}, r"seeds: \(\) found, expected one or more whole numbers"),
+        ({"seeds": (1, 1)}, "each once"),
+        ({"budgets": (0.1, "x")}, "budgets: .* found, expected one or more fractions"),
+        ({"budgets": (0.1, 1.5)}, "acquisition.budget: 1.5 found"),
+        ({"baseline": "ripy"}, "baseline: 'ripy' found.*did you mean 'ripu'"),
+        ({"seedz": (1,)}, "field 'seedz' found.*did you mean 'seeds'"),
+        ({"config": "configs/none.py"}, "config: configs/none.py not found"),
+        ({"common": {"training.step": 5}}, "'training.step' found.*did you mean 'training.steps'"),
+        ({"common": {"seed": 5}}, "seed found, expected fields that the sweep does not set"),
+        ({"common": {"training.steps": "many"}}, "correct the value"),
+        ({"arms": {"ripu": {"method": "rippu"}}}, r"arms\['ripu'\]: method: .*did you mean 'ripu'"),
+        ({"arms": {"ripu": {"method": "ripu", "budgets": ()}}}, "expected one budget or more"),
+        (
+            {"arms": {"ripu": {}, "so": {"method": "source_only", "budgets": (0.1,)}}},
+            r"budgets \(0.1,\) found, expected \(\)",
+        ),
+        ({"arms": {"ripu": {}, "a-b": {}}}, "'a-b' found, expected letters"),
+        ({"arms": {"ripu": "ripu"}}, "expected a dict"),
+        ({"common": {"training.steps": 100}}, "acquisition.rounds: .* found, expected increasing"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(changed, message):
+    with pytest.raises(InputError, match=message) as found:
+        make_plan(sweep(**{"common": {}, **changed}))
+    assert "\n" not in str(found.value)
+
+
+def test_an_arm_of_the_command_line_has_to_be_there():
+    with pytest.raises(InputError, match=r"--arms: 'ripi' found.*did you mean 'ripu'"):
+        make_plan(sweep(), ["ripi"])
+    with pytest.raises(InputError, match="baseline: 'ripu' found"):
+        make_plan(sweep(), ["source_only"])
+
+
+def test_the_sweep_of_the_embedded_data_is_as_it_should_be():
+    plan = make_plan(runpy.run_path("configs/sweeps/synthetic.py")["get_config"]())
+    assert len({run.name for run in plan.runs}) == len(plan.runs)
+    assert {"source_only", "ripu", "cbda", "full_supervision"} <= set(plan.arms)
+    seeds = {run.seed for run in plan.runs}
+    assert len({run.warm.name for run in plan.runs if run.warm}) == len(seeds)

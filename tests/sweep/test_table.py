@@ -1,0 +1,148 @@
+"""Figures of runs, their means and their paired differences, against sums done by hand."""
+
+import csv
+import io
+import math
+
+import pytest
+
+from cbda_jax.sweep import table
+from cbda_jax.sweep.plan import Plan, Run
+from cbda_jax.sweep.table import Row
+
+POOL = {"road": 1000, "pole": 10, "train": 0, "car": 90, "bus": 20, "sign": 5, "sky": 500}
+
+
+def result(**changed):
+    iou = dict.fromkeys(POOL, 0.5) | {"sign": 0.1, "pole": 0.2, "train": None, "bus": 0.3}
+    found = {
+        "evaluation": {
+            "miou": 0.4,
+            "min_iou": 0.1,
+            "worst5_iou": 0.3,
+            "iou": iou,
+            "labelled_fraction": 0.05,
+        },
+        "rounds": [
+            {
+                "pixels": 12,
+                "void_pixels": 2,
+                "class_pixels": dict.fromkeys(POOL, 0) | {"road": 10},
+            },
+            {
+                "pixels": 12,
+                "void_pixels": 4,
+                "class_pixels": dict.fromkeys(POOL, 0) | {"road": 3, "car": 5},
+            },
+        ],
+    }
+    return found | changed
+
+
+def test_a_row_says_what_was_labelled():
+    row = table.make_row("ripu", 0.05, 1, result(), POOL)
+    # Without "train", which does not occur, the rarest five are sign, pole, bus, car, sky.
+    assert row.rare == ("sign", "pole", "bus", "car", "sky")
+    assert row.figures["rare5_iou"] == pytest.approx((0.1 + 0.2 + 0.3 + 0.5 + 0.5) / 5)
+    assert row.figures["void_fraction"] == 6 / 24
+    p, q = 13 / 18, 5 / 18
+    expected = -(p * math.log(p) + q * math.log(q)) / math.log(7)
+    assert row.figures["label_entropy"] == pytest.approx(expected)
+    assert math.isnan(row.iou["train"])
+    assert list(row.iou) == list(POOL)
+
+
+def test_labels_of_the_bounds():
+    evaluation = result()["evaluation"]
+    none = result(rounds=[], evaluation=evaluation | {"labelled_fraction": 0.0})
+    assert math.isnan(table.make_row("a", None, 0, none, POOL).figures["label_entropy"])
+    whole = result(rounds=[], evaluation=evaluation | {"labelled_fraction": 1.0})
+    figures = table.make_row("a", None, 0, whole, POOL).figures
+    assert figures["label_entropy"] == table.entropy(POOL.values())
+    assert math.isnan(figures["void_fraction"])
+
+
+def test_entropy_is_a_share_of_the_uniform_one():
+    assert table.entropy([5, 5, 5, 5]) == pytest.approx(1)
+    assert table.entropy([5, 0, 0, 0]) == 0
+    assert table.entropy([2, 2, 0, 0]) == pytest.approx(0.5)
+    assert math.isnan(table.entropy([0, 0]))
+
+
+def row(arm, budget, seed, miou):
+    figures = dict.fromkeys(table.FIGURES, 0.25) | {"miou": miou, "void_fraction": math.nan}
+    return Row(arm, budget, seed, figures, {"road": miou, "big bus": math.nan}, ("road",))
+
+
+def test_differences_are_paired():
+    ours = {seed: row("a", 0.1, seed, v) for seed, v in ((0, 0.52), (1, 0.63), (2, 0.74))}
+    theirs = {seed: row("b", 0.1, seed, v) for seed, v in ((0, 0.50), (1, 0.60), (2, 0.70))}
+    found = table.paired(ours, theirs, "miou")
+    # Differences 2, 3 and 4 points: standard deviation 1, over the root of 3.
+    assert found.mean == pytest.approx(0.03)
+    assert found.error == pytest.approx(0.01 / math.sqrt(3))
+    assert found.n == 3
+    # Unpaired, the seeds' own spread of ten points would hide them.
+    assert table.spread(r.figures["miou"] for r in ours.values()).error > 0.06
+    del theirs[1]
+    assert table.paired(ours, theirs, "miou").n == 2
+    assert math.isnan(table.paired(ours, {}, "miou").mean)
+    one = table.spread([0.5, math.nan])
+    assert (one.mean, one.n) == (0.5, 1)
+    assert math.isnan(one.error)
+
+
+def plan(*names):
+    runs = []
+    for arm in names:
+        bound = arm in ("source_only", "full_supervision")
+        for budget in (None,) if bound else (0.05, 0.1):
+            runs += [Run(arm, budget, seed, None, {}, None, None) for seed in (0, 1)]
+    return Plan("configs/synthetic.py", "ripu", names, (0.05, 0.1), tuple(runs))
+
+
+ROWS = [
+    row("source_only", None, 0, 0.2),
+    row("source_only", None, 1, 0.3),
+    row("ripu", 0.05, 0, 0.4),
+    row("ripu", 0.05, 1, 0.5),
+    row("cbda", 0.05, 1, 0.56),
+]
+
+
+def test_markdown_copes_with_missing_runs():
+    text = table.markdown(ROWS, plan("source_only", "ripu", "cbda"), "Title")
+    tables = text.split("## ")
+    assert tables[1].startswith("Budget 5 %")
+    assert "5 of 10 runs" in text
+    lines = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+        for line in tables[1].splitlines()
+        if line.startswith("| `")
+    }
+    assert list(lines) == ["`source_only`", "`ripu`", "`cbda`"]
+    assert lines["`source_only`"][:3] == ["2", "25.0 ± 5.0", "-20.0 ± 0.0"]
+    assert lines["`ripu`"][:3] == ["2", "45.0 ± 5.0", ""]
+    assert lines["`cbda`"][:3] == ["1", "56.0", "+6.0"]
+    # At 10 % there is only what needs no budget.
+    assert "| `cbda` | 0 |  |" in tables[2]
+
+
+def test_csv_is_tidy():
+    rows = list(csv.reader(io.StringIO(table.csv_text(ROWS))))
+    assert rows[0] == [
+        *("method", "budget", "seed", "miou", "min_iou", "worst5_iou", "rare5_iou"),
+        *("label_entropy", "labelled_fraction", "void_fraction", "iou_road", "iou_big_bus"),
+    ]
+    assert rows[1][:4] == ["source_only", "", "0", "0.200000"]
+    assert rows[3][:4] == ["ripu", "0.05", "0", "0.400000"]
+    assert rows[3][9:] == ["", "0.400000", ""]
+    assert len(rows) == 6
+
+
+def test_files_are_written_whole(tmp_path):
+    path = table.write_tables(
+        ROWS, plan("source_only", "ripu"), tmp_path / "a", "x", [tmp_path / "a" / "x-miou.png"]
+    )
+    assert "![x-miou](x-miou.png)" in path.read_text()
+    assert sorted(p.name for p in path.parent.iterdir()) == ["x.csv", "x.md"]
