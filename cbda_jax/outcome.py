@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from cbda_jax import __version__, annotation, evaluation, reporting
 from cbda_jax.data import labels
-from cbda_jax.workdir import write_json
+from cbda_jax.workdir import flat, write_json
 
 
 def figures(
@@ -92,7 +92,7 @@ def conclude(
         class_names=space.classes,
         palette=space.palette,
         title=title,
-        config_text=config.to_yaml(),
+        config_text="".join(f"{name}: {value!r}\n" for name, value in flat(config).items()),
         radius=radius,
         budget=budget,
         versions={

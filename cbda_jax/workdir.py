@@ -30,7 +30,8 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
             be written to.
     """
     path = workdir / "config.json"
-    now = _flat(config)
+    # As JSON gives it back, where tuples are lists.
+    now = json.loads(json.dumps(flat(config)))
     if path.exists():
         try:
             before = json.loads(path.read_text())
@@ -85,12 +86,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
-def _flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Field names with dots, and values as JSON gives them back."""
-    flat = {}
+def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The values of all fields, by their names with dots."""
+    values = {}
     for name, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
-            flat |= {f"{name}.{inner}": found for inner, found in _flat(value).items()}
+            values |= {f"{name}.{inner}": found for inner, found in flat(value).items()}
         else:
-            flat[name] = list(value) if isinstance(value, tuple) else value
-    return flat
+            values[name] = value
+    return values

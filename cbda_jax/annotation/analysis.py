@@ -255,29 +255,35 @@ def analyse(
           `reliability` (see `reliability`); `right`, the fraction of all picks whose centre is of
           the predicted class, and `void_centres`, whose centre is void;
         - `void_regions`, `partly_void_regions` and `boundary_regions` (see `Tally`);
+        - `unranked_regions`, picked with a score of 0 or less. Of a score by impurity: the window
+          held one predicted class, so that a rule for ties chose it (the reference's impurity is
+          slightly negative there);
         - `picks_per_image` (see `picks_per_image`).
     """
     if not rounds:
         return None
     found = tallies(rounds, oracle, len(names), threads=threads)
     number = [np.bincount(q.image, minlength=len(q.image_ids)) for q in rounds]
+    unranked = [int((queries.score <= 0).sum()) for queries in rounds]
     so_far = list(itertools.accumulate(found))
     entries = [
         {
             "round": queries.round,
-            **_entry(own, picks, names),
+            **_entry(own, picks, below, names),
             "label_entropy_so_far": label_entropy(until.pixels[:-1]),
         }
-        for queries, own, until, picks in zip(rounds, found, so_far, number, strict=True)
+        for queries, own, until, picks, below in zip(
+            rounds, found, so_far, number, unranked, strict=True
+        )
     ]
     return {
         "rounds": entries,
-        "total": _entry(so_far[-1], np.sum(number, axis=0), names),
+        "total": _entry(so_far[-1], np.sum(number, axis=0), sum(unranked), names),
         "pool": _pool(pool_pixels, names),
     }
 
 
-def _entry(own: Tally, picks: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def _entry(own: Tally, picks: np.ndarray, unranked: int, names: Sequence[str]) -> dict[str, Any]:
     total, regions = own.pixels.sum(), own.confusion.sum()
     answers = [*names, "void"]
     return {
@@ -301,6 +307,7 @@ def _entry(own: Tally, picks: np.ndarray, names: Sequence[str]) -> dict[str, Any
         "void_regions": own.void,
         "partly_void_regions": own.partly_void,
         "boundary_regions": own.boundary,
+        "unranked_regions": unranked,
         "picks_per_image": picks_per_image(picks),
     }
 

@@ -23,7 +23,7 @@ def spent_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
 def _row(entry: Mapping[str, Any]) -> list[str]:
     regions, spread = entry["regions"], entry["picks_per_image"]
     parts = (
-        *("void_regions", "partly_void_regions", "boundary_regions"),
+        *("void_regions", "partly_void_regions", "boundary_regions", "unranked_regions"),
         *("right", "void_centres"),
     )
     return [

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import runpy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import ml_collections
 
 from cbda_jax import assembly, ranges
 from cbda_jax.errors import InputError, near
+from cbda_jax.workdir import flat
 
 _FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -122,19 +123,6 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
     ]
     used = sorted({run.budget for run in runs if run.budget is not None})
     return Plan(sweep.config, sweep.baseline, tuple(chosen), tuple(used), tuple(runs))
-
-
-def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Fields by their names with dots."""
-    return dict(_fields(config))
-
-
-def _fields(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            yield from _fields(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _numbers(values: Any, field: str, kind: Any, expected: str) -> tuple[Any, ...]:

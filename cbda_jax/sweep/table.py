@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cbda_jax import reporting
+import numpy as np
+
+from cbda_jax import annotation, reporting
 from cbda_jax import workdir as workdirs
 from cbda_jax.files import write_atomic
 from cbda_jax.sweep.plan import Plan
@@ -97,7 +99,7 @@ def make_row(
     figures = {name: _number(found[name]) for name in _COPIED}
     figures |= {
         "rare5_iou": _mean([iou[name] for name in rare]),
-        "label_entropy": entropy(labelled.values()),
+        "label_entropy": _number(annotation.label_entropy(np.array(list(labelled.values())))),
         "labelled_fraction": float(found["labelled_fraction"]),
         "void_fraction": void / pixels if pixels else math.nan,
     }
@@ -108,16 +110,6 @@ def rarest(pool: Mapping[str, int], count: int = 5) -> tuple[str, ...]:
     """The classes with the fewest pixels among those that occur, the rarest first."""
     present = [name for name, pixels in pool.items() if pixels > 0]
     return tuple(sorted(present, key=pool.__getitem__)[:count])
-
-
-def entropy(pixels: Iterable[int]) -> float:
-    """Entropy of a class histogram over that of the uniform one: 0 to 1; NaN where it is empty."""
-    counts = list(pixels)
-    total = sum(counts)
-    if not total or len(counts) < 2:
-        return math.nan
-    shares = [count / total for count in counts if count]
-    return abs(sum(share * math.log(share) for share in shares)) / math.log(len(counts))
 
 
 def spread(values: Iterable[float]) -> Spread:

@@ -33,7 +33,7 @@ class Oracle:
         return LABELS[image_id]
 
 
-def queries(number, image, row, col, predicted, radius=1):
+def queries(number, image, row, col, predicted, radius=1, lowest=0.5):
     return Queries(
         round=number,
         step=10 * number,
@@ -41,7 +41,7 @@ def queries(number, image, row, col, predicted, radius=1):
         image=np.array(image, np.int32),
         row=np.array(row, np.int32),
         col=np.array(col, np.int32),
-        score=np.linspace(1, 0.5, len(image), dtype=np.float32),
+        score=np.linspace(1, lowest, len(image), dtype=np.float32),
         predicted=np.array(predicted, np.uint8),
         radius=radius,
         about={},
@@ -52,7 +52,7 @@ def queries(number, image, row, col, predicted, radius=1):
 # (3, 0), in the corner, four trains. Round 2: in "a" at (3, 3) three cars and three void, and
 # at (2, 1) four roads and five cars.
 FIRST = queries(1, (1, 0, 0), (3, 1, 0), (0, 1, 4), (1, 0, 2))
-SECOND = queries(2, (0, 0), (3, 2), (3, 1), (1, 0))
+SECOND = queries(2, (0, 0), (3, 2), (3, 1), (1, 0), lowest=-1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,11 @@ def test_predictions_are_compared_with_the_centres(analysis):
         "car": {"predicted": 2, "void": 0, "precision": 0.5, "true": 2, "recall": 0.5},
         "train": {"predicted": 1, "void": 1, "precision": None, "true": 1, "recall": 0.0},
     }
+
+
+def test_regions_that_had_no_score_are_counted(analysis):
+    assert [entry["unranked_regions"] for entry in analysis["rounds"]] == [0, 1]
+    assert analysis["total"]["unranked_regions"] == 1
 
 
 def test_void_is_left_out_of_precision():

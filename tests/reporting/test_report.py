@@ -206,9 +206,9 @@ def test_what_was_labelled_has_a_section(tmp_path):
     assert "What was labelled 36 pixels in 4 regions." in text
     assert "Never labelled: train." in text
     # Regions at rows 3 and 6 of the first image; all void ones in the last.
-    assert "1 2 50.0 0.0 0.0 50.0 50.0 0.000 0.000 0 / 1 / 1 33.3" in text
-    assert "2 2 50.0 0.0 50.0 50.0 50.0 0.579 0.410 0 / 1 / 1 33.3" in text
-    assert "all 4 50.0 0.0 25.0 50.0 50.0 0.410 0.410 0 / 2 / 2 33.3" in text
+    assert "1 2 50.0 0.0 0.0 0.0 50.0 50.0 0.000 0.000 0 / 1 / 1 33.3" in text
+    assert "2 2 50.0 0.0 50.0 0.0 50.0 50.0 0.579 0.410 0 / 1 / 1 33.3" in text
+    assert "all 4 50.0 0.0 25.0 0.0 50.0 50.0 0.410 0.410 0 / 2 / 2 33.3" in text
     assert page.tags.count("svg") == 9
     assert [link for link in page.links if not link.startswith(("data:image/", "#"))] == []
 

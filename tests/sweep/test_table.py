@@ -4,8 +4,10 @@ import csv
 import io
 import math
 
+import numpy as np
 import pytest
 
+from cbda_jax import annotation
 from cbda_jax.sweep import table
 from cbda_jax.sweep.plan import Plan, Run
 from cbda_jax.sweep.table import Row
@@ -58,15 +60,8 @@ def test_labels_of_the_bounds():
     assert math.isnan(table.make_row("a", None, 0, none, POOL).figures["label_entropy"])
     whole = result(rounds=[], evaluation=evaluation | {"labelled_fraction": 1.0})
     figures = table.make_row("a", None, 0, whole, POOL).figures
-    assert figures["label_entropy"] == table.entropy(POOL.values())
+    assert figures["label_entropy"] == annotation.label_entropy(np.array(list(POOL.values())))
     assert math.isnan(figures["void_fraction"])
-
-
-def test_entropy_is_a_share_of_the_uniform_one():
-    assert table.entropy([5, 5, 5, 5]) == pytest.approx(1)
-    assert table.entropy([5, 0, 0, 0]) == 0
-    assert table.entropy([2, 2, 0, 0]) == pytest.approx(0.5)
-    assert math.isnan(table.entropy([0, 0]))
 
 
 def row(arm, budget, seed, miou):
