@@ -3,8 +3,8 @@
     python scripts/sweep.py --config=configs/sweeps/synthetic.py --out=runs/sweep --workers=2
 
 Finished runs are not repeated and broken ones go on, so the same command continues a sweep that was
-stopped, and only draws again what is complete. Fields of the sweep can be set by hand:
-`--config.seeds="(0,1)"`.
+stopped, and only draws again what is complete. Fields of the sweep can be set by hand
+(`--config.seeds="(0,1)"`), and fields of all runs (`--common=data.root=DIR`).
 
 Without --devices every worker has its share of the cores. Keep --workers the same throughout a
 sweep on CPUs: the last bits of sums depend on the number of cores.
@@ -13,6 +13,7 @@ Exit status: 0 when all is done; 1 if a run failed; 2 for what the user can mend
 or Ctrl-C, with everything saved.
 """
 
+import ast
 import sys
 from pathlib import Path
 
@@ -32,6 +33,9 @@ _OUT = flags.DEFINE_string("out", None, "Folder of the runs; by default runs/NAM
 _RESULTS = flags.DEFINE_string("results", None, "Tables and figures; by default OUT/results.")
 _WORKERS = flags.DEFINE_integer("workers", None, "Runs at a time.", lower_bound=1)
 _DEVICES = flags.DEFINE_list("devices", [], "Ids of the GPUs that the workers use, such as 0,1.")
+_COMMON = flags.DEFINE_multi_string(
+    "common", [], "FIELD=VALUE of the config of all runs; can be given several times."
+)
 _ARMS = flags.DEFINE_list("arms", None, "Only these arms.")
 _DRAW = flags.DEFINE_bool("draw", False, "Run nothing; draw what has finished.")
 
@@ -49,7 +53,9 @@ def main(_: list[str]) -> None:
 
 
 def _sweep() -> int:
-    plan = make_plan(_CONFIG.value, _ARMS.value)
+    sweep = _CONFIG.value
+    sweep.common = {**sweep.common, **dict(map(_field, _COMMON.value))}
+    plan = make_plan(sweep, _ARMS.value)
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     out = Path(_OUT.value or f"runs/{name}-sweep")
     results = Path(_RESULTS.value) if _RESULTS.value else out / "results"
@@ -69,6 +75,16 @@ def _sweep() -> int:
     for failure in failures:
         reporting.say(f"failed: {failure.name}: {failure.why}")
     return 1 if failures else 0
+
+
+def _field(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--common: {text!r} found, expected FIELD=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
 
 
 def _write(plan: Plan, out: Path, results: Path, name: str) -> None:

@@ -105,7 +105,9 @@ def test_a_run_leaves_everything_it_promises(unbroken):
         assert sum(record["class_pixels"].values()) + record["void_pixels"] == record["pixels"]
     # 5 % in 9-pixel squares: ceil(2048 x 0.05 / 2 / 9) a round and image.
     assert [r["requested"] for r in rounds] == [6 * 5, 6 * 5]
-    assert rounds[-1]["fraction"] == sum(r["pixels"] for r in rounds) / (5 * 32 * 64)
+    pixels = sum(r["pixels"] for r in rounds)
+    assert rounds[-1]["fraction"] == pixels / (5 * 32 * 64)
+    assert result["analysis"]["total"]["pixels"] == pixels
 
 
 @pytest.mark.slow

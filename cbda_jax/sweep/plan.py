@@ -70,7 +70,7 @@ class Plan:
     """A sweep.
 
     Attributes:
-        config: path of the experiment's config file.
+        config: the experiment's config file, with an argument behind a colon or without.
         baseline: the arm that the others are compared with.
         arms: names, in the order of the tables.
         budgets: of all arms, rising.
@@ -148,12 +148,13 @@ def _check_arm(name: str, known: Sequence[str] | Mapping[str, Any], where: str) 
         )
 
 
-def _load(path: str) -> ml_collections.ConfigDict:
+def _load(config: str) -> ml_collections.ConfigDict:
+    path, _, argument = config.partition(":")
     if not Path(path).is_file():
         raise InputError(
             f"config: {path} not found, expected an experiment such as those in configs/"
         )
-    return runpy.run_path(path)["get_config"]()
+    return runpy.run_path(path)["get_config"](argument)
 
 
 def _change(

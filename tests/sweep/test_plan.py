@@ -122,9 +122,19 @@ def test_an_arm_of_the_command_line_has_to_be_there():
         make_plan(sweep(), ["source_only"])
 
 
-def test_the_sweep_of_the_embedded_data_is_as_it_should_be():
-    plan = make_plan(runpy.run_path("configs/sweeps/synthetic.py")["get_config"]())
+@pytest.mark.parametrize("name", ["synthetic", "gta2city"])
+def test_the_sweeps_that_come_along(name):
+    plan = make_plan(runpy.run_path(f"configs/sweeps/{name}.py")["get_config"]())
     assert len({run.name for run in plan.runs}) == len(plan.runs)
     assert {"source_only", "ripu", "cbda", "full_supervision"} <= set(plan.arms)
     seeds = {run.seed for run in plan.runs}
     assert len({run.warm.name for run in plan.runs if run.warm}) == len(seeds)
+
+
+def test_the_experiment_may_have_an_argument():
+    given = runpy.run_path("configs/sweeps/gta2city.py")["get_config"]()
+    given.config = "configs/gta2city.py:network=segformer_b2"
+    given.arms = {"ripu": {"method": "ripu"}}
+    plan = make_plan(given)
+    assert {run.config.training.optimizer for run in plan.runs} == {"adamw"}
+    assert plan.config == given.config

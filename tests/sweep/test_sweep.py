@@ -21,7 +21,7 @@ def get_config():
     sweep.seeds, sweep.budgets = (0,), (0.05,)
     sweep.arms = {"ripu": {"method": "ripu"}, "cbda": {"method": "cbda"}}
     sweep.common = {
-        "data.dir": DATA, "data.source_size": (32, 64), "data.target_size": (32, 64),
+        "data.source_size": (32, 64), "data.target_size": (32, 64),
         "data.synthetic_city.source_train": 6, "data.synthetic_city.target_train": 5,
         "data.synthetic_city.target_val": 5, "data.synthetic_city.target_test": 5,
         "data.source_batch": 2, "data.target_batch": 2, "training.steps": 9,
@@ -59,8 +59,8 @@ def _outcome(workdir):
 @pytest.mark.slow
 def test_an_arm_from_the_warm_start_ends_as_it_does_alone(tmp_path):
     path = tmp_path / "small.py"
-    path.write_text(CONFIG.replace("DATA", repr(str(tmp_path / "data"))))
-    sweep = ("scripts/sweep.py", f"--config={path}")
+    path.write_text(CONFIG)
+    sweep = ("scripts/sweep.py", f"--config={path}", f"--common=data.dir={tmp_path / 'data'}")
     done = _run(*sweep, f"--out={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
     (trunk,) = (tmp_path / "out" / "warm").iterdir()
@@ -85,6 +85,14 @@ def test_an_arm_from_the_warm_start_ends_as_it_does_alone(tmp_path):
     assert again.returncode == 0, again.stderr
     assert (results / "small.csv").read_text() == before
     assert runs == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*")}
+
+
+def test_a_field_for_all_runs_has_a_value(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(CONFIG)
+    done = _run("scripts/sweep.py", f"--config={path}", "--common=data.dir")
+    assert done.returncode == 2
+    assert done.stderr == "error: --common: 'data.dir' found, expected FIELD=VALUE\n"
 
 
 @pytest.mark.parametrize(
