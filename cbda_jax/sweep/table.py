@@ -16,7 +16,10 @@ from cbda_jax.files import write_atomic
 from cbda_jax.sweep.plan import Plan
 
 _COPIED = ("miou", "min_iou", "worst5_iou")
-FIGURES = (*_COPIED, "rare5_iou", "label_entropy", "labelled_fraction", "void_fraction")
+FIGURES = (
+    *(*_COPIED, "rare5_iou", "val_miou"),
+    *("label_entropy", "labelled_fraction", "void_fraction"),
+)
 """Columns of the tidy table behind method, budget and seed; all fractions."""
 
 
@@ -69,13 +72,28 @@ def collect(plan: Plan, out: Path) -> list[Row]:
         workdir = out / "runs" / run.name
         result = workdirs.read_result(workdir)
         if result is not None:
-            pool = next(r for r in reporting.read_metrics(workdir) if r["kind"] == "pool")
-            rows.append(make_row(run.arm, run.budget, run.seed, result, pool["class_pixels"]))
+            records = reporting.read_metrics(workdir)
+            pool = next(r for r in records if r["kind"] == "pool")
+            watched = (r for r in reversed(records) if r["kind"] == "evaluation" and not r["final"])
+            rows.append(
+                make_row(
+                    *(run.arm, run.budget, run.seed),
+                    result,
+                    pool["class_pixels"],
+                    validation=next(watched, None),
+                )
+            )
     return rows
 
 
 def make_row(
-    arm: str, budget: float | None, seed: int, result: Mapping[str, Any], pool: Mapping[str, int]
+    arm: str,
+    budget: float | None,
+    seed: int,
+    result: Mapping[str, Any],
+    pool: Mapping[str, int],
+    *,
+    validation: Mapping[str, Any] | None = None,
 ) -> Row:
     """The row of a run.
 
@@ -85,6 +103,7 @@ def make_row(
         seed: of the run.
         result: of `result.json`.
         pool: pixels of every class in the whole target set.
+        validation: the last evaluation before the end, for `val_miou`.
     """
     found = result["evaluation"]
     iou = {name: _number(found["iou"].get(name)) for name in pool}
@@ -99,6 +118,7 @@ def make_row(
     figures = {name: _number(found[name]) for name in _COPIED}
     figures |= {
         "rare5_iou": _mean([iou[name] for name in rare]),
+        "val_miou": _number(None if validation is None else validation["miou"]),
         "label_entropy": _number(annotation.label_entropy(np.array(list(labelled.values())))),
         "labelled_fraction": float(found["labelled_fraction"]),
         "void_fraction": void / pixels if pixels else math.nan,
@@ -167,6 +187,7 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         f"Δ is the difference to `{plan.baseline}`, paired over the seeds that both have (as many "
         "as behind it in brackets where they are fewer than n). "
         f"Rare: mean IoU of the five rarest classes of the target ({', '.join(rare)}). "
+        "Δ val.: difference in mIoU on the validation split, just before the end. "
         "Entropy: of the class histogram of the labels, over that of the uniform one.",
     ]
     acquiring = {run.arm for run in plan.runs if run.budget is not None}
@@ -174,8 +195,8 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         heading = "No budget" if budget is None else f"Budget {100 * budget:g} %"
         lines += ["", f"## {heading}", ""]
         lines += [
-            "| arm | n | mIoU | Δ | lowest class | Δ | rare | Δ | entropy | labelled |",
-            "| --- |" + " ---: |" * 9,
+            "| arm | n | mIoU | Δ | lowest class | Δ | rare | Δ | Δ val. | entropy | labelled |",
+            "| --- |" + " ---: |" * 10,
         ]
         theirs = select(rows, plan.baseline, budget)
         for arm in plan.arms:
@@ -184,8 +205,9 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
             if not planned or (budget is None and arm in acquiring):
                 continue
             cells = [f"`{arm}`", str(len(ours))]
-            for name in ("miou", "min_iou", "rare5_iou"):
-                cells.append(_cell(spread(row.figures[name] for row in ours.values())))
+            for name in ("miou", "min_iou", "rare5_iou", "val_miou"):
+                if name != "val_miou":
+                    cells.append(_cell(spread(row.figures[name] for row in ours.values())))
                 difference = paired(ours, theirs, name)
                 short = f" ({difference.n})" if 0 < difference.n < len(ours) else ""
                 cells.append("" if arm == plan.baseline else _cell(difference, "+") + short)

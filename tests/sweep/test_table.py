@@ -42,7 +42,8 @@ def result(**changed):
 
 
 def test_a_row_says_what_was_labelled():
-    row = table.make_row("ripu", 0.05, 1, result(), POOL)
+    row = table.make_row("ripu", 0.05, 1, result(), POOL, validation={"miou": 0.35})
+    assert row.figures["val_miou"] == 0.35
     # Without "train", which does not occur, the rarest five are sign, pole, bus, car, sky.
     assert row.rare == ("sign", "pole", "bus", "car", "sky")
     assert row.figures["rare5_iou"] == pytest.approx((0.1 + 0.2 + 0.3 + 0.5 + 0.5) / 5)
@@ -60,6 +61,7 @@ def test_labels_of_the_bounds():
     assert math.isnan(table.make_row("a", None, 0, none, POOL).figures["label_entropy"])
     whole = result(rounds=[], evaluation=evaluation | {"labelled_fraction": 1.0})
     figures = table.make_row("a", None, 0, whole, POOL).figures
+    assert math.isnan(figures["val_miou"])
     assert figures["label_entropy"] == annotation.label_entropy(np.array(list(POOL.values())))
     assert math.isnan(figures["void_fraction"])
 
@@ -126,12 +128,12 @@ def test_markdown_copes_with_missing_runs():
 def test_csv_is_tidy():
     rows = list(csv.reader(io.StringIO(table.csv_text(ROWS))))
     assert rows[0] == [
-        *("method", "budget", "seed", "miou", "min_iou", "worst5_iou", "rare5_iou"),
+        *("method", "budget", "seed", "miou", "min_iou", "worst5_iou", "rare5_iou", "val_miou"),
         *("label_entropy", "labelled_fraction", "void_fraction", "iou_road", "iou_big_bus"),
     ]
     assert rows[1][:4] == ["source_only", "", "0", "0.200000"]
     assert rows[3][:4] == ["ripu", "0.05", "0", "0.400000"]
-    assert rows[3][9:] == ["", "0.400000", ""]
+    assert rows[3][10:] == ["", "0.400000", ""]
     assert len(rows) == 6
 
 
