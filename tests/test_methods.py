@@ -29,7 +29,7 @@ def test_fields_set_by_hand():
         "ties": "random",
     }
     expected = Method(class_balance="exp", allocation="global", **changes)
-    assert resolve("cbda", **changes) == expected
+    assert resolve("cbda_plain", **changes) == expected
     assert resolve("ripu", impurity_floor=0.01) == Method(impurity_floor=0.01)
 
 
@@ -45,6 +45,7 @@ def test_fields_set_by_hand():
         ("cbda_quota", {"weight_ratio": 4.0}, "weight_ratio: 4 found with class_balance 'quota'"),
         ("ripu", {"balance_from": 2}, "balance_from: 2 found with class_balance 'none'"),
         ("cbda", {"balance_from": 6}, "balance_from: 6 found, expected at most 5, the number"),
+        ("cbda", {"class_balance": "quota"}, "image_cap: 2 found with class_balance .quota."),
         ("cb", {"image_cap": 2.0}, "image_cap: 2 found with allocation 'per_image'"),
         ("random_regions", {"ties": "random"}, "ties: 'random' found with score 'random'"),
         ("entropy", {"impurity_floor": 0.1}, "impurity_floor: 0.1 found with score 'entropy'"),

@@ -132,7 +132,7 @@ class Recorder(Acquirer):
 @pytest.mark.parametrize(
     ("method", "most", "knows"),
     [
-        (METHODS["cbda"], None, False),
+        (METHODS["cbda_plain"], None, False),
         (Method(class_balance="exp", allocation="global", image_cap=1.5), 2, False),
         (METHODS["cb_oracle"], None, True),
     ],

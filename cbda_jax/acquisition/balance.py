@@ -28,7 +28,8 @@ def class_weights(
       ECCV 2018, for sampling).
     * "inverse_log": 1 / log(1.02 + p) (ENet, Paszke et al. 2016, section 4; at most 50 to 1).
     * "median_frequency": median(p) / p (Eigen & Fergus, ICCV 2015, section 6.3.2), the frequency
-      taken over all labels and the median over the classes that have any.
+      taken over all labels and the median over the classes that have any. Ranks, and so picks, as
+      "inverse_power" of 1 does.
     * "effective_number": (1 - beta) / (1 - beta^n) (Cui et al., CVPR 2019, eq. 2). About 1 / n for
       classes with fewer labels than 1 / (1 - beta) and flat above. The default puts that at N / C,
       an even share (2 at least).

@@ -1,6 +1,5 @@
 """Runs the runs of a sweep: several processes, warm starts, stops and failures."""
 
-import ctypes
 import os
 import shutil
 import signal
@@ -264,29 +263,31 @@ def _start_next(
     return lost
 
 
+# Run in the child: `preexec_fn` would fork, which a process with JAX must not.
+_BECOME = """
+import ctypes, os, sys
+cores, *command = sys.argv[1:]
+if cores:
+    os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+if sys.platform == "linux":
+    # PR_SET_PDEATHSIG, SIGTERM: a sweep that is killed takes its runs along, which save.
+    ctypes.CDLL(None).prctl(1, 15)
+os.execvp(command[0], command)
+"""
+
+
 def _start(job: Job, workers: Workers, place: int) -> subprocess.Popen[bytes]:
-    cores = workers.cores(place)
-    # Loaded here: nothing may be looked up between fork and exec.
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def become() -> None:
-        if cores:
-            os.sched_setaffinity(0, cores)
-        if libc is not None:
-            # PR_SET_PDEATHSIG: a sweep that is killed takes its runs along, which save.
-            libc.prctl(1, signal.SIGTERM)
-
+    cores = ",".join(map(str, sorted(workers.cores(place) or ())))
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
         # In a session of its own it gets no Ctrl-C from the terminal, but SIGTERM from here.
         return subprocess.Popen(
-            list(job.command),
+            [sys.executable, "-c", _BECOME, cores, *job.command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=workers.environment(place),
             start_new_session=True,
-            preexec_fn=become,
         )
 
 

@@ -49,11 +49,11 @@ def _arms() -> dict[str, dict[str, object]]:
         "da": {"method": "da"},
         "cbda_plain": {"method": "cbda_plain"},
         "cbda_quota": {"method": "cbda_quota", **once},
-        # Schemes of class weights.
+        # Schemes of class weights; median_frequency ranks as inverse_power does.
         "cb_inverse_power": {**weighted, **once},
         **{
             f"cb_{scheme}": {"method": "cb", "acquisition.class_balance": scheme, **once}
-            for scheme in ("inverse_log", "median_frequency", "effective_number")
+            for scheme in ("inverse_log", "effective_number")
         },
         # The same weights, by better knowledge of the class; the first one is a diagnostic.
         "cb_oracle": {**weighted, "acquisition.class_evidence": "true", **once},
@@ -68,12 +68,7 @@ def _arms() -> dict[str, dict[str, object]]:
         },
         # One budget for all images, with a limit for each.
         "da_capped": {"method": "da", "acquisition.image_cap": 3.0, **once},
-        "cbda_corrected_capped": {
-            "method": "cbda_plain",
-            "acquisition.class_balance": "inverse_power",
-            "acquisition.class_evidence": "corrected",
-            "acquisition.image_cap": 3.0,
-        },
+        "cbda": {"method": "cbda"},
         # What is asked once the boundaries are used up.
         "ripu_clamped": {**exhausted, "acquisition.clamp_impurity": True},
         "ripu_floor": {**exhausted, "acquisition.impurity_floor": 0.05},

@@ -19,7 +19,7 @@ def sweep(**changed):
     found.arms = {
         "source_only": {"method": "source_only"},
         "ripu": {"method": "ripu"},
-        "all_images": {"method": "cbda", "acquisition.class_balance": "quota", "budgets": (0.1,)},
+        "all_images": {"method": "cbda", "acquisition.weight_ratio": 10.0, "budgets": (0.1,)},
         "full_supervision": {"method": "full_supervision", "budgets": ()},
     }
     for name, value in changed.items():
@@ -42,7 +42,7 @@ def test_runs_are_named_and_resolved():
     ]
     assert plan.budgets == (0.05, 0.1)
     run = plan.runs[7]
-    assert run.config.acquisition.class_balance == "quota"
+    assert run.config.acquisition.weight_ratio == 10
     assert run.overrides["acquisition.rounds"] == (9, 20)
     assert run.overrides["seed"] == 1
     # What is as in the experiment's file is not said again.
