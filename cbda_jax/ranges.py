@@ -72,6 +72,14 @@ def _of_method(field: str, expected: str, holds: Callable[[Any], bool]) -> Rule:
     )
 
 
+def _limit(field: str) -> Rule:
+    return _of_method(
+        field,
+        "0 or a number from 1",
+        lambda value: _finite(value) and (value == 0 or value >= 1),
+    )
+
+
 def _size(field: str) -> Rule:
     return _several(
         field,
@@ -134,21 +142,13 @@ RULES = (
         "a whole number from 0 to 512",
         lambda value: type(value) is int and 0 <= value <= 512,
     ),
-    _of_method(
-        "acquisition.weight_ratio",
-        "0 or a number from 1",
-        lambda value: _finite(value) and (value == 0 or value >= 1),
-    ),
+    _limit("acquisition.weight_ratio"),
     _of_method(
         "acquisition.balance_from",
         "a whole number from 1 to 1000",
         lambda value: type(value) is int and 1 <= value <= 1000,
     ),
-    _of_method(
-        "acquisition.image_cap",
-        "0 or a number from 1",
-        lambda value: _finite(value) and (value == 0 or value >= 1),
-    ),
+    _limit("acquisition.image_cap"),
     _of_method(
         "acquisition.impurity_floor",
         "a number from 0 to 1",

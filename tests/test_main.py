@@ -296,12 +296,7 @@ def test_a_diverging_run_stops_and_says_what_to_do(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_a_quota_is_kept_and_logged(data_dir, tmp_path):
-    done = _run(
-        tmp_path / "run",
-        data_dir,
-        "--config.acquisition.class_balance=quota",
-        "--config.acquisition.allocation=global",
-    )
+    done = _run(tmp_path / "run", data_dir, config="configs/synthetic.py:method=cbda_quota")
     assert done.returncode == 0, done.stderr
     for number in (1, 2):
         with np.load(tmp_path / "run" / "queries" / f"round_{number:02d}.npz") as log:

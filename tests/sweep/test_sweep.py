@@ -27,7 +27,7 @@ def get_config():
         "data.source_batch": 2, "data.target_batch": 2, "training.steps": 9,
         "acquisition.rounds": (4, 6), "evaluation.every": 2, "checkpoint.every": 3,
         "report.log_every": 1, "report.gallery": 0, "acquisition.batch_per_device": 2,
-        "evaluation.batch_per_device": 2, "compilation_cache": "",
+        "evaluation.batch_per_device": 2,
     }
     return sweep
 """
@@ -60,7 +60,9 @@ def _outcome(workdir):
 def test_an_arm_from_the_warm_start_ends_as_it_does_alone(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(CONFIG)
-    sweep = ("scripts/sweep.py", f"--config={path}", f"--common=data.dir={tmp_path / 'data'}")
+    folders = {"data.dir": tmp_path / "data", "compilation_cache": tmp_path / "xla"}
+    common = [f"--common={name}={folder}" for name, folder in folders.items()]
+    sweep = ("scripts/sweep.py", f"--config={path}", *common)
     done = _run(*sweep, f"--out={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
     (trunk,) = (tmp_path / "out" / "warm").iterdir()
