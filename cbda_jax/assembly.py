@@ -47,7 +47,9 @@ def resolve_method(config: Config) -> Method:
     if method.radius < 0:
         raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
     problems = [*contradictions(method)] if method.acquires else []
-    if method.acquires and method.balance_from > max(len(config.acquisition.rounds), 1):
+    # Only what is asked for: a method's own may come too late for few rounds.
+    begins = config.acquisition.balance_from or 1
+    if method.acquires and begins > max(len(config.acquisition.rounds), 1):
         problems.append(
             f"acquisition.balance_from: {method.balance_from} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"

@@ -60,3 +60,7 @@ def test_impossible_together(method, changes, message):
 
 def test_methods_that_acquire_nothing_ignore_how_it_would_be_done():
     assert not resolve("source_only", image_cap=2.0).acquires
+
+
+def test_a_methods_own_balance_may_begin_after_the_last_round():
+    assert resolve("cbda", rounds=(400, 500)).balance_from == 3

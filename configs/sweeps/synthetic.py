@@ -58,7 +58,11 @@ def _arms() -> dict[str, dict[str, object]]:
         # The same weights, by better knowledge of the class; the first one is a diagnostic.
         "cb_oracle": {**weighted, "acquisition.class_evidence": "true", **once},
         "cb_expected": {**weighted, "acquisition.class_evidence": "expected", **once},
-        "cb_corrected": {**weighted, "acquisition.class_evidence": "corrected", **once},
+        "cb_corrected": {
+            **weighted,
+            "acquisition.class_evidence": "corrected",
+            "budgets": (_INFORMATIVE, 0.05),
+        },
         "cb_clipped": {**weighted, "acquisition.weight_ratio": 10.0, **once},
         "cb_late": {**weighted, "acquisition.balance_from": 3, **once},
         "quota_corrected": {
@@ -68,6 +72,13 @@ def _arms() -> dict[str, dict[str, object]]:
         },
         # One budget for all images, with a limit for each.
         "da_capped": {"method": "da", "acquisition.image_cap": 3.0, **once},
+        "cbda_corrected": {
+            "method": "cbda_plain",
+            "acquisition.class_balance": "inverse_power",
+            "acquisition.class_evidence": "corrected",
+            "acquisition.image_cap": 2.0,
+            "budgets": (_INFORMATIVE, 0.05),
+        },
         "cbda": {"method": "cbda"},
         # What is asked once the boundaries are used up.
         "ripu_clamped": {**exhausted, "acquisition.clamp_impurity": True},
