@@ -96,15 +96,8 @@ class Rounds:
         for queries in self.log.rounds[: number - 1]:
             if queries.round in self._confusions:
                 continue
-            confusion = np.zeros((classes, classes), np.int64)
-            order = np.argsort(queries.image, kind="stable")
-            images, starts = np.unique(queries.image[order], return_index=True)
-            for image, group in zip(images, np.split(order, starts[1:]), strict=True):
-                label = self._oracle.label(queries.image_ids[image])
-                true = label[queries.row[group], queries.col[group]]
-                known = true < classes
-                np.add.at(confusion, (true[known], queries.predicted[group][known]), 1)
-            self._confusions[queries.round] = confusion
+            (tally,) = annotation.tallies([queries], self._oracle, classes)
+            self._confusions[queries.round] = tally.confusion[:, :classes].T
         nothing = np.zeros((classes, classes), np.int64)
         return sum((self._confusions[n] for n in range(1, number)), nothing)
 

@@ -115,19 +115,19 @@ def tallies(
         num_classes: C.
         threads: read and count images at the same time; the oracle must allow it.
     """
-    picks = [_by_image(queries) for queries in rounds]
-    nothing = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.uint8)
+    nothing = np.zeros(0, np.int64)
 
     def count(image_id: str) -> list[Tally]:
         label = oracle.label(image_id)
+        own = [queries.places.get(image_id, nothing) for queries in rounds]
         return [
             tally(
                 label,
-                *by_image.get(image_id, nothing),
+                *(queries.row[places], queries.col[places], queries.predicted[places]),
                 radius=queries.radius,
                 num_classes=num_classes,
             )
-            for queries, by_image in zip(rounds, picks, strict=True)
+            for queries, places in zip(rounds, own, strict=True)
         ]
 
     empty = Tally(
@@ -137,19 +137,11 @@ def tallies(
     )
     sums = [empty] * len(rounds)
     with ThreadPoolExecutor(max(threads, 1)) as executor:
-        for found in executor.map(count, sorted(set().union(*picks))):
+        for found in executor.map(
+            count, sorted(set().union(*(queries.places for queries in rounds)))
+        ):
             sums = [a + b for a, b in zip(sums, found, strict=True)]
     return sums
-
-
-def _by_image(queries: Queries) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(row, col, predicted) of the queries of each image that has any."""
-    order = np.argsort(queries.image, kind="stable")
-    images, starts = np.unique(queries.image[order], return_index=True)
-    return {
-        queries.image_ids[image]: (queries.row[own], queries.col[own], queries.predicted[own])
-        for image, own in zip(images, np.split(order, starts)[1:], strict=True)
-    }
 
 
 def label_entropy(pixels: Integer[np.ndarray, " classes"]) -> float | None:

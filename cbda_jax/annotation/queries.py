@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32, Integer, UInt8
 
 # Rows and columns from here on are of no image. Two of them and an image fit into 64 bits.
 _LARGEST = 2**20
@@ -44,15 +44,19 @@ class Queries:
         return len(self.image)
 
     @cached_property
-    def by_image(self) -> dict[str, tuple[Int32[np.ndarray, " m"], Int32[np.ndarray, " m"]]]:
-        """(row, col) of the queries of each image that has any."""
+    def places(self) -> dict[str, Integer[np.ndarray, " m"]]:
+        """Where the queries of each image that has any stand in this round, in their order."""
         order = np.argsort(self.image, kind="stable")
         images, starts = np.unique(self.image[order], return_index=True)
-        groups = np.split(order, starts[1:])
         return {
-            self.image_ids[image]: (self.row[group], self.col[group])
-            for image, group in zip(images, groups, strict=True)
+            self.image_ids[image]: own
+            for image, own in zip(images, np.split(order, starts)[1:], strict=True)
         }
+
+    @cached_property
+    def by_image(self) -> dict[str, tuple[Int32[np.ndarray, " m"], Int32[np.ndarray, " m"]]]:
+        """(row, col) of the queries of each image that has any."""
+        return {image_id: (self.row[own], self.col[own]) for image_id, own in self.places.items()}
 
 
 def queried_mask(

@@ -1,5 +1,6 @@
 """Runs the runs of a sweep: several processes, warm starts, stops and failures."""
 
+import functools
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from cbda_jax import reporting
 from cbda_jax import workdir as workdirs
 from cbda_jax.errors import InputError
 from cbda_jax.runtime.preemption import Preempted
-from cbda_jax.sweep.plan import Plan, Run, Warm
+from cbda_jax.sweep.plan import Plan, Warm
 
 _POLL_S = 0.1
 
@@ -31,7 +32,7 @@ class Job:
         command: what is started.
         log: gets its output.
         needs: name of the job that has to be done before, if any.
-        prepare: called just before the start.
+        prepare: called just before the start, if there is one.
         counts: whether it is one of the sweep's runs, not just a part that they share.
     """
 
@@ -39,7 +40,7 @@ class Job:
     command: Sequence[str]
     log: Path
     needs: str | None = None
-    prepare: Callable[[], object] = lambda: None
+    prepare: Callable[[], object] | None = None
     counts: bool = True
 
 
@@ -99,7 +100,7 @@ def schedule(plan: Plan, out: Path) -> list[Job]:
     jobs: dict[str, Job] = {}
     for run in left:
         workdir = out / "runs" / run.name
-        needs, prepare = None, _nothing
+        needs, prepare = None, None
         if run.warm and not _is_started(workdir):
             trunk = out / "warm" / run.warm.name
             done = _checkpoint(trunk, run.warm).is_dir()
@@ -111,7 +112,7 @@ def schedule(plan: Plan, out: Path) -> list[Job]:
                     log = out / "logs" / f"{needs}.log"
                     jobs[needs] = Job(needs, command, log, counts=False)
             if done or needs:
-                prepare = _Start(trunk, workdir, run)
+                prepare = functools.partial(start_from, trunk, workdir, run.warm, run.config)
         command = _command(plan, workdir, run.overrides)
         jobs[run.name] = Job(run.name, command, out / "logs" / f"{run.name}.log", needs, prepare)
     return list(jobs.values())
@@ -147,21 +148,6 @@ def start_from(trunk: Path, workdir: Path, warm: Warm, config: Any) -> None:
             f"cannot write {workdir}: {error.strerror or error}; free some space or name another "
             "--out; nothing already written has changed"
         ) from error
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class _Start:
-    trunk: Path
-    workdir: Path
-    run: Run
-
-    def __call__(self) -> None:
-        assert self.run.warm is not None
-        start_from(self.trunk, self.workdir, self.run.warm, self.run.config)
 
 
 def _command(plan: Plan, workdir: Path, overrides: Mapping[str, Any]) -> list[str]:
@@ -256,7 +242,8 @@ def _start_next(
             continue
         waiting.remove(job)
         try:
-            job.prepare()
+            if job.prepare:
+                job.prepare()
             running[place] = _Running(job, _start(job, workers, place))
         except (InputError, OSError) as error:
             lost.append(Failure(job.name, str(error)))
