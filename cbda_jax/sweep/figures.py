@@ -52,6 +52,9 @@ def write_figures(
     drawn: dict[str, Figure] = {}
     if any(row.budget is not None for row in rows):
         drawn |= {key: score_over_budget(rows, plan, key) for key in _SCORES}
+        for key in ("miou", "rare5_iou"):
+            if figure := differences(rows, plan, key):
+                drawn[f"delta-{key}"] = figure
     for budget in plan.budgets:
         if len({row.arm for row in rows if row.budget == budget}) > 1:
             drawn[f"classes-b{budget:g}"] = class_differences(rows, plan, budget)
@@ -69,7 +72,9 @@ def write_figures(
 
 @mpl.rc_context(plots.STYLE)
 def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
-    """A figure of all arms against the budget, with standard errors; bands for arms without one.
+    """A score against the budget, with standard errors; bands for arms without a budget.
+
+    Arms of a single budget are left to `differences`, unless no arm has several.
 
     Args:
         rows: of the finished runs.
@@ -79,7 +84,10 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
     figure = Figure(figsize=(8.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
     bounded = {run.arm for run in plan.runs if run.budget is None}
-    arms = [arm for arm in plan.arms if arm not in bounded]
+    budgets = {arm: {run.budget for run in plan.runs if run.arm == arm} for arm in plan.arms}
+    most = max(len(found) for found in budgets.values())
+    arms = [a for a in plan.arms if a not in bounded and len(budgets[a]) >= min(most, 2)]
+    others = [arm for arm in arms if arm != plan.baseline]
     for place, arm in enumerate(arms):
         points = [
             (budget, value)
@@ -93,7 +101,9 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
         x = [100 * budget * shift for budget, _ in points]
         y = [100 * value.mean for _, value in points]
         error = [0 if math.isnan(value.error) else 100 * value.error for _, value in points]
-        colour, marker, dashes = _look(place, arm == plan.baseline)
+        colour, marker, dashes = plots.INK, "o", "-"
+        if arm != plan.baseline:
+            colour, marker, dashes = _look(others.index(arm))
         axes.errorbar(
             x, y, error, label=arm, color=colour, marker=marker, linestyle=dashes,
             markersize=5, linewidth=2.4 if arm == plan.baseline else 1.4, capsize=2, elinewidth=1,
@@ -117,6 +127,57 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
             [handles[i] for i in order], [labels[i] for i in order],
             loc="outside right upper", fontsize=8.5, handlelength=3.4,
         )  # fmt: skip
+    return figure
+
+
+@mpl.rc_context(plots.STYLE)
+def differences(rows: Sequence[Row], plan: Plan, key: str) -> Figure | None:
+    """A score minus the baseline's of the same seed, an arm a line and a budget a panel.
+
+    Drawn are every seed, their mean and its standard error.
+
+    Args:
+        rows: of the finished runs.
+        plan: of the sweep.
+        key: of `table.FIGURES`.
+
+    Returns:
+        The figure; None as long as no arm shares a budget and a seed with the baseline.
+    """
+    found: dict[float, dict[str, list[float]]] = {}
+    for budget in plan.budgets:
+        theirs = table.select(rows, plan.baseline, budget)
+        for arm in plan.arms:
+            ours = table.select((row for row in rows if row.budget == budget), arm, budget)
+            values = [
+                100 * (ours[seed].figures[key] - theirs[seed].figures[key])
+                for seed in ours
+                if seed in theirs
+            ]
+            if values and arm != plan.baseline:
+                found.setdefault(budget, {})[arm] = values
+    if not found:
+        return None
+    arms = [arm for arm in plan.arms if any(arm in values for values in found.values())]
+    size = 2.0 + 2.3 * len(found), 1.0 + 0.24 * len(arms)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(1, len(found), sharey=True, squeeze=False)
+    for axes, (budget, values) in zip(grid.flat, found.items(), strict=True):
+        axes.axvline(0, color=plots.INK, linewidth=1)
+        for arm, seeds in values.items():
+            place = arms.index(arm)
+            value = table.spread(seeds)
+            axes.plot(seeds, [place] * len(seeds), "o", color=plots.GREY, markersize=3, alpha=0.7)
+            error = 0 if math.isnan(value.error) else value.error
+            axes.errorbar(
+                value.mean, place, xerr=error, color=_COLOURS[0], marker="D", markersize=4.5,
+                capsize=2.5, linewidth=1.4,
+            )  # fmt: skip
+        axes.set_title(f"{100 * budget:g} %", fontsize=10, loc="left")
+    first = grid[0, 0]
+    first.set_yticks(range(len(arms)), arms)
+    first.set_ylim(len(arms) - 0.5, -0.5)
+    figure.supxlabel(f"{_SCORES.get(key, key)} minus that of {plan.baseline}, points", fontsize=9)
     return figure
 
 
@@ -233,9 +294,7 @@ def _largest(rows: Iterable[Row], arm: str) -> float | None:
     return max((row.budget for row in rows if row.arm == arm and row.budget), default=None)
 
 
-def _look(place: int, baseline: bool) -> tuple[str, str, object]:
-    if baseline:
-        return plots.INK, "o", "-"
+def _look(place: int) -> tuple[str, str, object]:
     turn = place // len(_COLOURS)
     return _COLOURS[place % len(_COLOURS)], _MARKERS[turn % 5], _DASHES[turn % 3]
 

@@ -58,7 +58,8 @@ def test_every_figure_is_drawn(plan, tmp_path):
     paths = figures.write_figures(rows, plan, tmp_path, tmp_path / "results", "x")
     names = [path.name.removeprefix("x-").removesuffix(".png") for path in paths]
     scores = ["miou", "min_iou", "rare5_iou", "label_entropy"]
-    assert names == [*scores, "classes-b0.05", "classes-b0.1", "picks"]
+    deltas = ["delta-miou", "delta-rare5_iou"]
+    assert names == [*scores, *deltas, "classes-b0.05", "classes-b0.1", "picks"]
     for path in paths:
         with Image.open(io.BytesIO(path.read_bytes())) as image:
             assert image.format == "PNG"
@@ -97,3 +98,28 @@ def test_the_difference_is_to_the_baseline_of_the_same_seed(plan):
     np.testing.assert_allclose(values[1, :3], 5)
     np.testing.assert_allclose(values[2, :3], 0, atol=1e-9)
     assert np.isnan(values[:, 3]).all()
+
+
+def test_differences_of_scores_are_paired_and_leave_out_what_has_no_budget(plan):
+    rows = [row(run, 0.2 + 0.1 * run.seed + 0.05 * (run.arm == "da")) for run in plan.runs]
+    rows = [found for found in rows if (found.arm, found.seed) != ("cb", 0)]
+    figure = figures.differences(rows, plan, "miou")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["5 %", "10 %"]
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["da", "cb"]
+    seeds = [line.get_xdata() for line in axes.lines if line.get_markersize() == 3]
+    np.testing.assert_allclose(seeds[0], [5, 5])
+    np.testing.assert_allclose(seeds[1], [0], atol=1e-9)
+    alone = [found for found in rows if found.arm != "ripu"]
+    assert figures.differences(alone, plan, "miou") is None
+
+
+def test_arms_of_one_budget_are_left_out_of_the_curves_unless_all_are(plan):
+    runs = tuple(run for run in plan.runs if (run.arm, run.budget) != ("cb", 0.05))
+    few = Plan(plan.config, plan.baseline, plan.arms, plan.budgets, runs)
+    shown = figures.score_over_budget([row(run, 0.2) for run in runs], few, "miou")
+    assert {text.get_text() for text in shown.legends[0].get_texts()} == {"ripu", "da"}
+    runs = tuple(run for run in runs if run.budget in (None, 0.1))
+    single = Plan(plan.config, plan.baseline, plan.arms, (0.1,), runs)
+    shown = figures.score_over_budget([row(run, 0.2) for run in runs], single, "miou")
+    assert {text.get_text() for text in shown.legends[0].get_texts()} == {"ripu", "da", "cb"}
