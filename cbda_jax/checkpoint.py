@@ -5,11 +5,11 @@ not the arrays. So every checkpoint also holds a manifest (`cbda_jax.manifest`),
 another network, an error, from a damaged one, which is put aside for the one before it.
 """
 
+import functools
 import logging
 import os
 import re
 import sys
-import time
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -46,6 +46,7 @@ class Checkpoints:
             self.folder = epath.Path(Path(folder).absolute())
         self._writable = writable
         absl_logging.get_absl_logger().addFilter(_is_news)
+        _mute_closed_loops()
         self._manager = _Manager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -206,17 +207,10 @@ class Checkpoints:
         return {name: _place(arrays[stored[name]], leaf.sharding) for name, leaf in wanted.items()}
 
     def _restore(self, step: int, **items: Any) -> Any:
-        hook = sys.unraisablehook
-        # Once a read has failed, Orbax leaves the others to end in a closed event loop; each would
-        # print a traceback from a thread of its own.
-        sys.unraisablehook = lambda _: None
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:
-            time.sleep(0.2)
             raise _problem(self.folder / str(step), error) from error
-        finally:
-            sys.unraisablehook = hook
 
     def _put_aside(self, step: int, error: Exception | None) -> None:
         path = self.folder / str(step)
@@ -271,6 +265,30 @@ def _unwritable(folder: PurePath, error: Exception) -> InputError:
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a record is not Orbax's, which logs advice, and long tracebacks before it raises."""
     return "/orbax/checkpoint/" not in record.pathname
+
+
+@functools.cache
+def _mute_closed_loops() -> None:
+    """Keeps tracebacks of calls to a closed event loop off stderr, from now on.
+
+    Once a read or write has failed, Orbax leaves the others to end in a closed loop; each would
+    print one from a thread of its own, in the midst of the one line that says what has failed.
+    """
+    unraisable, uncaught = sys.unraisablehook, sys.excepthook
+
+    def on_unraisable(found: Any) -> None:
+        if not _is_closed_loop(found.exc_value):
+            unraisable(found)
+
+    def on_uncaught(kind: type[BaseException], value: BaseException, trace: Any) -> None:
+        if not _is_closed_loop(value):
+            uncaught(kind, value, trace)
+
+    sys.unraisablehook, sys.excepthook = on_unraisable, on_uncaught
+
+
+def _is_closed_loop(error: BaseException | None) -> bool:
+    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
 
 def _by_name(state: Any) -> dict[str, Any]:

@@ -355,9 +355,10 @@ def stopped(*arguments, **options):
     """The message with which a run stopped."""
     done = run(*arguments, **options)
     assert done.returncode == 2, done.stderr
-    # Around it, a checkpoint that could not be written may leave noise of asyncio's.
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
-    return line
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
 
 
 def outcome(workdir):

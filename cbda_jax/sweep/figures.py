@@ -248,8 +248,9 @@ def picks_per_image(
     grid = figure.subplots(height, columns, sharex=True, squeeze=False)
     most = max(int(counts.max(initial=1)) for _, counts in picks.values())
     bins = np.linspace(-0.5, most + 0.5, min(most + 2, 41))
-    for axes in grid.flat[len(picks) :]:
-        axes.set_visible(False)
+    for place in range(len(picks), grid.size):
+        grid.flat[place].set_visible(False)
+        grid.flat[place - columns].tick_params(labelbottom=True)
     for axes, (arm, (allocation, counts)) in zip(grid.flat, picks.items(), strict=False):
         colour = _COLOURS[1] if allocation == "global" else plots.GREY
         axes.hist(counts, bins=bins, color=colour)
