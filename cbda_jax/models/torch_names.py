@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from flax import nnx
 
-from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus
+from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus, DeepLabV3PlusLite
+from cbda_jax.models.efficientnet import EfficientNetLite0
 from cbda_jax.models.resnet import ResNet101
 from cbda_jax.models.segformer import SegFormer
 
@@ -35,6 +36,8 @@ def table(model: nnx.Module) -> list[Entry] | None:
         return [*_resnet(model.backbone), *_deeplab_v2(model)]
     if isinstance(model, DeepLabV3Plus):
         return [*_resnet(model.backbone), *_deeplab_v3_plus()]
+    if isinstance(model, DeepLabV3PlusLite):
+        return [*_efficientnet(model.backbone)]
     if isinstance(model, SegFormer):
         return [*_mix_transformer(model), *_segformer_head(model)]
     return None
@@ -99,6 +102,24 @@ def _deeplab_v3_plus() -> Iterator[Entry]:
         yield from _norm(f"{name}.pointwise_bn", (*path, "pointwise", "norm"))
     yield Entry("classifier.decoder.3.weight", ("head", "classify", "kernel"), POINTWISE)
     yield Entry("classifier.decoder.3.bias", ("head", "classify", "bias"), VECTOR)
+
+
+def _efficientnet(model: EfficientNetLite0) -> Iterator[Entry]:
+    """The names of EfficientNet-PyTorch, which numbers the blocks of all stages in one row."""
+    yield from _conv("_conv_stem", ("backbone", "stem"))
+    yield from _norm("_bn0", ("backbone", "norm"))
+    places = [(s, b) for s, stage in enumerate(model.stages) for b in range(len(stage))]
+    for number, (s, b) in enumerate(places):
+        block = model.stages[s][b]
+        name, path = f"_blocks.{number}", ("backbone", "stages", s, b)
+        if block.expand:
+            yield Entry(f"{name}._expand_conv.weight", (*path, "expand", 0, "kernel"), POINTWISE)
+            yield from _norm(f"{name}._bn0", (*path, "expand", 1))
+        depthwise = (*path, "depthwise", "kernel")
+        yield Entry(f"{name}._depthwise_conv.weight", depthwise, DEPTHWISE)
+        yield from _norm(f"{name}._bn1", (*path, "norm"))
+        yield Entry(f"{name}._project_conv.weight", (*path, "project", "kernel"), POINTWISE)
+        yield from _norm(f"{name}._bn2", (*path, "project_norm"))
 
 
 def _affine(name: str, path: Path, axes: str) -> Iterator[Entry]:

@@ -19,6 +19,8 @@ from cbda_jax.models.segformer import SIZES
 _BACKBONE = "feature_extractor.backbone."
 # The classifiers of ImageNet's thousand classes, of torchvision and of SegFormer's encoders.
 _IMAGENET = {name: {f"{name}.weight", f"{name}.bias"} for name in ("fc", "classifier")}
+# EfficientNet's classifier and the blocks at stride 32, which `EfficientNetLite0` leaves out.
+_EFFICIENTNET_REST = re.compile(r"(_conv_head|_bn1|_fc|_blocks\.1[1-5])\..*")
 # What training scripts store beside the weights, and what the arithmetic does not use.
 _BOOKKEEPING = re.compile(r"(iteration|epoch|step|optimizer.*|scheduler.*)|.*\.num_batches_tracked")
 
@@ -34,8 +36,9 @@ def load_torch_weights(
     Understood are torchvision's ResNet-101 (the backbone only: its classifier `fc` is dropped and
     the head stays as it is) and RIPU's checkpoints `{"feature_extractor": ..., "classifier": ...}`,
     nested or with dotted names, with or without `module.`; for SegFormer, Hugging Face's encoders
-    (`nvidia/mit-b0`: the backbone only) and segmentation networks. Iteration counts, optimizer
-    states and `num_batches_tracked` are passed over. Call it outside `jax.jit`.
+    (`nvidia/mit-b0`: the backbone only) and segmentation networks; EfficientNet-lite0 with the
+    names of EfficientNet-PyTorch (the backbone only, of it what the network has). Iteration counts,
+    optimizer states and `num_batches_tracked` are passed over. Call it outside `jax.jit`.
 
     Args:
         model: from `create_model`; changed in place.
@@ -151,6 +154,8 @@ def canonical(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
         arrays[ours] = _array(value)
     if "conv1.weight" in arrays:
         return {_BACKBONE + name: arrays[name] for name in arrays.keys() - _IMAGENET["fc"]}
+    if "_conv_stem.weight" in arrays:
+        return {k: v for k, v in arrays.items() if not _EFFICIENTNET_REST.fullmatch(k)}
     if any(name.startswith("segformer.") for name in arrays):
         return {name: arrays[name] for name in arrays.keys() - _IMAGENET["classifier"]}
     return arrays
@@ -186,6 +191,8 @@ def identify(arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
             return name, _length(arrays[classifier])
     if f"{_BACKBONE}conv1.weight" in arrays:
         return "deeplabv2_resnet101", 19
+    if "_conv_stem.weight" in arrays:
+        return "deeplabv3plus_efficientnet_lite0", 19
     blocks = {
         tuple(name.split(".")[3:5]) for name in arrays if name.startswith("segformer.encoder.block")
     }

@@ -78,4 +78,7 @@ def test_networks_are_told_apart():
     )
     resnet = weights.canonical(arrays(conv1__weight=(64, 3, 7, 7), fc__bias=(1000,)))
     assert identify(resnet) == ("deeplabv2_resnet101", 19)
+    lite0 = weights.canonical(arrays(_conv_stem__weight=(32, 3, 3, 3), _fc__bias=(1000,)))
+    assert identify(lite0) == ("deeplabv3plus_efficientnet_lite0", 19)
+    assert set(lite0) == {"_conv_stem.weight"}
     assert identify({}) is None

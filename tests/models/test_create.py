@@ -11,9 +11,15 @@ from flax import nnx
 
 from cbda_jax import models
 from cbda_jax.errors import InputError
-from cbda_jax.models import layers
+from cbda_jax.models import depthwise, layers
 
-NETWORKS = ("small_unet", "deeplabv2_resnet101", "deeplabv3plus_resnet101", "segformer_b0")
+NETWORKS = (
+    "small_unet",
+    "deeplabv2_resnet101",
+    "deeplabv3plus_resnet101",
+    "deeplabv3plus_efficientnet_lite0",
+    "segformer_b0",
+)
 
 
 @functools.cache
@@ -39,16 +45,23 @@ def test_what_is_trained(name):
     assert {x.dtype for x in jax.tree.leaves((params, frozen))} == {jnp.dtype("float32")}
     names = {path[-1] for path, _ in nnx.to_flat_state(frozen)}
     frozen_norm = {"scale", "bias", "mean", "var"}
-    expected = {"small_unet": set(), "segformer_b0": {"mean", "var"}}
+    expected = {
+        "small_unet": set(),
+        "segformer_b0": {"mean", "var"},
+        "deeplabv3plus_efficientnet_lite0": frozen_norm | {"kernel"},
+    }
     assert names == expected.get(name, frozen_norm)
     assert all(isinstance(v, models.FrozenStat) for _, v in nnx.to_flat_state(frozen))
     count = sum(x.size for x in jax.tree.leaves(params))
     # ResNet-101 without its classifier has 42.39 million weights in convolutions.
     resnet = 42_394_816
+    # Of EfficientNet-lite0's 2,919,392 in convolutions, those of the third to the fifth stage.
+    lite0 = 670_032
     expected = {
         "small_unet": range(300_000, 600_000),
         "deeplabv2_resnet101": [resnet + 4 * 19 * (9 * 2048 + 1)],
         "deeplabv3plus_resnet101": range(resnet + 1, resnet + 20_000_000),
+        "deeplabv3plus_efficientnet_lite0": [lite0 + 121_075],
         "segformer_b0": [3_719_027],
     }
     assert count in expected[name]
@@ -84,6 +97,7 @@ def test_head_is_recognised_by_name_and_by_tree_path(name):
         ("small_unet", (37, 50), (19, 25)),
         ("deeplabv2_resnet101", (65, 97), (9, 13)),
         ("deeplabv3plus_resnet101", (65, 97), (17, 25)),
+        ("deeplabv3plus_efficientnet_lite0", (65, 97), (33, 49)),
         ("segformer_b0", (65, 97), (17, 25)),
     ],
 )
@@ -178,20 +192,52 @@ def test_group_norm():
     np.testing.assert_allclose(out.std((1, 3)), 1, atol=1e-3)
 
 
-@pytest.mark.parametrize("dilation", [1, 3, 6])
-def test_depthwise_equals_a_grouped_convolution(dilation):
-    x = images(2, 5, 9, 6)
-    layer = layers.DepthwiseConv(6, dilation, rngs=nnx.Rngs(0))
-    expected = jax.lax.conv_general_dilated(
-        x,
-        layer.kernel[...][:, :, None, :],
-        (1, 1),
-        [(dilation, dilation)] * 2,
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=6,
+@pytest.mark.parametrize(
+    ("size", "stride", "dilation", "shape"),
+    [
+        (3, 1, 1, (5, 9)),
+        (3, 1, 6, (5, 9)),
+        (3, 2, 1, (8, 7)),
+        (5, 1, 2, (6, 9)),
+        (5, 2, 1, (7, 10)),
+        (5, 2, 1, (3, 4)),
+    ],
+)
+def test_depthwise_equals_a_grouped_convolution(size, stride, dilation, shape):
+    """And its gradients, of which two are written out: one for CPU and one for the others."""
+    x = images(2, *shape, 6)
+    graphdef, state = nnx.split(
+        layers.DepthwiseConv(6, dilation, size=size, stride=stride, rngs=nnx.Rngs(0))
     )
-    np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+    def ours(x, state):
+        return nnx.merge(graphdef, state)(x)
+
+    def theirs(x, state):
+        return jax.lax.conv_general_dilated(
+            x,
+            state["kernel"][...][:, :, None, :],
+            (stride, stride),
+            "SAME",
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=6,
+        )
+
+    expected, pull_back = jax.vjp(theirs, x, state)
+    out, pull_back_ours = jax.vjp(ours, x, state)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+    gradient = images(*out.shape)
+    for a, b in zip(
+        jax.tree.leaves(pull_back_ours(gradient)), jax.tree.leaves(pull_back(gradient)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    padded = jnp.pad(x, depthwise.same_padding(x, state["kernel"][...], stride, dilation))
+    by_row, at_once = (
+        taps(size, stride, dilation, padded, gradient)
+        for taps in (depthwise.taps_by_row, depthwise.taps_at_once)
+    )
+    np.testing.assert_allclose(by_row, at_once, rtol=1e-4, atol=1e-4)
 
 
 def test_normalize():

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from cbda_jax import models
+from cbda_jax.models.efficientnet import EfficientNetLite0
 from cbda_jax.resize import bilinear
 
 
@@ -41,6 +42,44 @@ def test_segformer(golden, reference_weights):
     weights = reference_weights(values["keys"], values["shapes"])
     logits = logits_with("segformer_b0", weights, values["input"])
     assert relative(logits, values["logits"]) < 1e-5
+
+
+@pytest.fixture
+def lite0(golden, reference_weights):
+    """The backbone's state."""
+    values = golden("efficientnet_lite0")
+    name = "deeplabv3plus_efficientnet_lite0"
+    model = nnx.eval_shape(lambda: models.create_model(name, 19, rngs=nnx.Rngs(0)))
+    models.load_torch_weights(model, reference_weights(values["keys"], values["shapes"]))
+    return nnx.state(model.backbone)
+
+
+def lite0_features(state, images, output_stride=16):
+    graphdef = nnx.graphdef(
+        nnx.eval_shape(lambda: EfficientNetLite0(output_stride=output_stride, rngs=nnx.Rngs(0)))
+    )
+    images = jnp.asarray(np.moveaxis(images, 1, -1))
+    return jax.jit(lambda state, x: nnx.merge(graphdef, state)(x))(state, images)
+
+
+def test_efficientnet_lite0(golden, lite0):
+    """Values of efficientnet-lite-pytorch 0.1.0, torch 2.13.0 on CPU, at an odd and an even size.
+
+    It was given the images as those weights expect them, (image - 127) / 128.
+    """
+    values = golden("efficientnet_lite0")
+    for part, ours in lite0_features(lite0, values["input"])._asdict().items():
+        assert relative(ours, values[part]) < 1e-5
+
+
+def test_dilation_adds_features_between_those_of_the_strided_network(lite0):
+    """Equal at the same places, up to the borders: padding and centres are those of the stride."""
+    images = np.random.default_rng(0).standard_normal((1, 3, 32, 64)).astype(np.float32)
+    strided = lite0_features(lite0, images).out
+    dilated = lite0_features(lite0, images, 8).out
+    assert strided.shape == (1, 2, 4, 112)
+    assert dilated.shape == (1, 4, 8, 112)
+    np.testing.assert_allclose(dilated[:, 1::2, 1::2], strided, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

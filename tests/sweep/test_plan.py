@@ -122,7 +122,7 @@ def test_an_arm_of_the_command_line_has_to_be_there():
         make_plan(sweep(), ["source_only"])
 
 
-@pytest.mark.parametrize("name", ["synthetic", "gta2city"])
+@pytest.mark.parametrize("name", ["synthetic", "synthetic_pretrained", "gta2city"])
 def test_the_sweeps_that_come_along(name):
     plan = make_plan(runpy.run_path(f"configs/sweeps/{name}.py")["get_config"]())
     assert len({run.name for run in plan.runs}) == len(plan.runs)

@@ -1,0 +1,20 @@
+"""The arms of interest on the embedded data, with a network that starts from ImageNet weights.
+
+python scripts/sweep.py --config=configs/sweeps/synthetic_pretrained.py --out=runs/pretrained \
+    --workers=2 --common=pretrained=efficientnet_lite0-imagenet.safetensors
+"""
+
+import ml_collections
+
+from configs.sweeps import synthetic
+
+_ARMS = ("source_only", "random_regions", "ripu", "cbda_plain", "cbda", "full_supervision")
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Steps, rounds and batches of configs/sweeps/synthetic.py, which says what the fields mean."""
+    sweep = synthetic.get_config()
+    sweep.config = "configs/synthetic.py:network=deeplabv3plus_efficientnet_lite0"
+    sweep.budgets = (0.0024, 0.05)
+    sweep.arms = {name: sweep.arms[name] for name in _ARMS}
+    return sweep
