@@ -68,6 +68,8 @@ class Workers:
     def environment(self, place: int) -> dict[str, str]:
         """The environment of a worker's processes."""
         found = dict(os.environ)
+        # Or what a process printed would follow in its log what it died of.
+        found["PYTHONUNBUFFERED"] = "1"
         if self.devices:
             found["CUDA_VISIBLE_DEVICES"] = self.devices[place % len(self.devices)]
             sharers = -(-self.count // len(self.devices))
