@@ -74,8 +74,9 @@ def _result(workdir):
 
 
 def _losses(workdir):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
+    # Up to the last whole line: it may be read while it is written.
+    whole = (workdir / "metrics.jsonl").read_text().rpartition("\n")[0]
+    records = [json.loads(line) for line in whole.splitlines()]
     return {r["step"]: r["loss"] for r in records if r["kind"] == "train"}
 
 
