@@ -173,7 +173,7 @@ def test_the_others_say_that_one_was_killed(scene, victim):
     assert ended[victim].status == -9
     other = ended[1 - victim]
     assert other.status == hosts.LOST_STATUS, other.output
-    assert other.output.endswith(LOST)
+    assert LOST.strip() in other.output.splitlines()
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -189,7 +189,8 @@ def test_one_that_ends_is_not_waited_for(scene, status, message, victim):
     assert ended[victim].status == status
     assert ended[victim].output.endswith(message)
     assert ended[1 - victim].status == hosts.LOST_STATUS
-    assert ended[1 - victim].output.endswith(LOST)
+    # JAX's own threads may log in between, and until the end.
+    assert LOST.strip() in ended[1 - victim].output.splitlines()
 
 
 @pytest.mark.parametrize(
