@@ -6,7 +6,7 @@ command.
     python -m cbda_jax.main --config=configs/synthetic.py:method=cbda,budget=0.05
 
 `network=deeplabv3plus_efficientnet_lite0` starts from ImageNet weights (the README says where to
-get them), learns much more in as many steps, and takes five times as long a step. Name the network
+get them), learns much more in as many steps, and takes four times as long a step. Name the network
 there, before the other flags: `--config.network=` alone would keep the settings of the small U-Net.
 """
 
