@@ -1,6 +1,7 @@
 """What all experiments share: every field of a config, with its meaning and its default."""
 
 import os
+from collections.abc import Callable
 
 import ml_collections
 from ml_collections import config_dict
@@ -134,12 +135,27 @@ def base() -> ml_collections.ConfigDict:
     return config
 
 
-def apply_argument(config: ml_collections.ConfigDict, argument: str | None) -> None:
+def apply_argument(
+    config: ml_collections.ConfigDict,
+    argument: str | None,
+    recipe: Callable[[ml_collections.ConfigDict], None] = lambda _: None,
+) -> None:
     """Applies `name=value,name=value` of `--config=FILE:...`; names are those of `ARGUMENTS`.
+
+    Args:
+        config: changed in place.
+        argument: what stands behind the colon, if anything.
+        recipe: changes the config once the network is known; what is asked for wins over it.
 
     Raises:
         ValueError: unknown name, or a value of the wrong type.
     """
+    _apply(config, argument)
+    recipe(config)
+    _apply(config, argument)
+
+
+def _apply(config: ml_collections.ConfigDict, argument: str | None) -> None:
     for part in (argument or "").split(","):
         if not part:
             continue

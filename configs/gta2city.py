@@ -42,15 +42,13 @@ def reference(argument: str | None) -> ml_collections.ConfigDict:
     config.evaluation.every = 2_000
     config.checkpoint.every = 1_000
     config.report.log_every = 20
-    common.apply_argument(config, argument)
-    if config.network.startswith("segformer_"):
-        _segformer(config)
-        # Once more: what is asked for wins over the recipe of the network that is asked for.
-        common.apply_argument(config, argument)
+    common.apply_argument(config, argument, _segformer)
     return config
 
 
 def _segformer(config: ml_collections.ConfigDict) -> None:
+    if not config.network.startswith("segformer_"):
+        return
     config.pretrained = f"mit_{config.network.removeprefix('segformer_')}-imagenet.safetensors"
     config.training.optimizer = "adamw"
     config.training.learning_rate = 6e-5

@@ -25,11 +25,12 @@ def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
     config.training.warmup = 20
     config.acquisition.batch_per_device = 4
     config.evaluation.batch_per_device = 4
-    common.apply_argument(config, argument)
+    common.apply_argument(config, argument, _efficientnet)
+    return config
+
+
+def _efficientnet(config: ml_collections.ConfigDict) -> None:
     if config.network == "deeplabv3plus_efficientnet_lite0":
         config.pretrained = "efficientnet_lite0-imagenet.safetensors"
         config.training.learning_rate = 5e-4
         config.training.head_multiplier = 10.0
-        # Once more: what is asked for wins over the recipe of the network that is asked for.
-        common.apply_argument(config, argument)
-    return config

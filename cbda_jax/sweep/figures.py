@@ -83,10 +83,10 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
     """
     figure = Figure(figsize=(8.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    bounded = {run.arm for run in plan.runs if run.budget is None}
     budgets = {arm: {run.budget for run in plan.runs if run.arm == arm} for arm in plan.arms}
-    most = max(len(found) for found in budgets.values())
-    arms = [a for a in plan.arms if a not in bounded and len(budgets[a]) >= min(most, 2)]
+    bounded = [arm for arm in plan.arms if None in budgets[arm]]
+    fewest = min(max(map(len, budgets.values())), 2)
+    arms = [a for a in plan.arms if a not in bounded and len(budgets[a]) >= fewest]
     others = [arm for arm in arms if arm != plan.baseline]
     for place, arm in enumerate(arms):
         points = [
@@ -100,7 +100,7 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
         shift = 1 + 0.012 * (place - (len(arms) - 1) / 2)
         x = [100 * budget * shift for budget, _ in points]
         y = [100 * value.mean for _, value in points]
-        error = [0 if math.isnan(value.error) else 100 * value.error for _, value in points]
+        error = [100 * _bar(value) for _, value in points]
         colour, marker, dashes = plots.INK, "o", "-"
         if arm != plan.baseline:
             colour, marker, dashes = _look(others.index(arm))
@@ -108,9 +108,9 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
             x, y, error, label=arm, color=colour, marker=marker, linestyle=dashes,
             markersize=5, linewidth=2.4 if arm == plan.baseline else 1.4, capsize=2, elinewidth=1,
         )  # fmt: skip
-    for arm in plan.arms:
+    for arm in bounded:
         value = _spread(rows, arm, None, key)
-        if arm in bounded and value.n:
+        if value.n:
             _band(axes, arm, value)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator([100 * budget for budget in plan.budgets]))
@@ -149,11 +149,8 @@ def differences(rows: Sequence[Row], plan: Plan, key: str) -> Figure | None:
         theirs = table.select(rows, plan.baseline, budget)
         for arm in plan.arms:
             ours = table.select((row for row in rows if row.budget == budget), arm, budget)
-            values = [
-                100 * (ours[seed].figures[key] - theirs[seed].figures[key])
-                for seed in ours
-                if seed in theirs
-            ]
+            pairs = table.pairs(ours, theirs)
+            values = [100 * (a.figures[key] - b.figures[key]) for a, b in pairs]
             if values and arm != plan.baseline:
                 found.setdefault(budget, {})[arm] = values
     if not found:
@@ -168,9 +165,8 @@ def differences(rows: Sequence[Row], plan: Plan, key: str) -> Figure | None:
             place = arms.index(arm)
             value = table.spread(seeds)
             axes.plot(seeds, [place] * len(seeds), "o", color=plots.GREY, markersize=3, alpha=0.7)
-            error = 0 if math.isnan(value.error) else value.error
             axes.errorbar(
-                value.mean, place, xerr=error, color=_COLOURS[0], marker="D", markersize=4.5,
+                value.mean, place, xerr=_bar(value), color=_COLOURS[0], marker="D", markersize=4.5,
                 capsize=2.5, linewidth=1.4,
             )  # fmt: skip
         axes.set_title(f"{100 * budget:g} %", fontsize=10, loc="left")
@@ -202,9 +198,7 @@ def class_differences(rows: Sequence[Row], plan: Plan, budget: float) -> Figure:
     for i, arm in enumerate(arms):
         ours = table.select(rows, arm, budget)
         for j, name in enumerate(classes):
-            found = table.spread(
-                ours[seed].iou[name] - theirs[seed].iou[name] for seed in ours if seed in theirs
-            )
+            found = table.spread(a.iou[name] - b.iou[name] for a, b in table.pairs(ours, theirs))
             values[i, j] = 100 * found.mean
     figure = Figure(figsize=(2.6 + 0.5 * len(classes), 1.9 + 0.3 * len(arms)), layout="constrained")
     axes = figure.add_subplot()
@@ -300,8 +294,13 @@ def _look(place: int) -> tuple[str, str, object]:
     return _COLOURS[place % len(_COLOURS)], _MARKERS[turn % 5], _DASHES[turn % 3]
 
 
+def _bar(value: table.Spread) -> float:
+    """Half the length of an error bar; nothing where one seed has no error."""
+    return 0.0 if math.isnan(value.error) else value.error
+
+
 def _band(axes: Axes, arm: str, value: table.Spread) -> None:
-    error = 0 if math.isnan(value.error) else 100 * value.error
+    error = 100 * _bar(value)
     y = 100 * value.mean
     axes.axhspan(y - error, y + error, color=plots.GREY, alpha=0.3, linewidth=0)
     axes.axhline(y, color=plots.GREY, linewidth=1.2)

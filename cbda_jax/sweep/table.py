@@ -149,9 +149,12 @@ def paired(ours: Mapping[int, Row], theirs: Mapping[int, Row], figure: str) -> S
 
     Arms share seed and warm start, so the error is that of the differences, not of the two means.
     """
-    return spread(
-        ours[seed].figures[figure] - theirs[seed].figures[figure] for seed in ours if seed in theirs
-    )
+    return spread(a.figures[figure] - b.figures[figure] for a, b in pairs(ours, theirs))
+
+
+def pairs(ours: Mapping[int, Row], theirs: Mapping[int, Row]) -> list[tuple[Row, Row]]:
+    """The rows of both of the seeds that both have."""
+    return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -205,12 +208,10 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
             if not planned or (budget is None and arm in acquiring):
                 continue
             cells = [f"`{arm}`", str(len(ours))]
-            for name in ("miou", "min_iou", "rare5_iou", "val_miou"):
-                if name != "val_miou":
-                    cells.append(_cell(spread(row.figures[name] for row in ours.values())))
-                difference = paired(ours, theirs, name)
-                short = f" ({difference.n})" if 0 < difference.n < len(ours) else ""
-                cells.append("" if arm == plan.baseline else _cell(difference, "+") + short)
+            for name in ("miou", "min_iou", "rare5_iou"):
+                cells.append(_cell(spread(row.figures[name] for row in ours.values())))
+                cells.append("" if arm == plan.baseline else _difference(ours, theirs, name))
+            cells.append("" if arm == plan.baseline else _difference(ours, theirs, "val_miou"))
             cells.append(_cell(spread(row.figures["label_entropy"] for row in ours.values())))
             share = spread(row.figures["labelled_fraction"] for row in ours.values()).mean
             cells.append("" if math.isnan(share) else f"{100 * share:.3g}")
@@ -252,6 +253,11 @@ def _number(value: float | None) -> float:
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return statistics.fmean(known) if known else math.nan
+
+
+def _difference(ours: Mapping[int, Row], theirs: Mapping[int, Row], figure: str) -> str:
+    found = paired(ours, theirs, figure)
+    return _cell(found, "+") + (f" ({found.n})" if 0 < found.n < len(ours) else "")
 
 
 def _cell(value: Spread, sign: str = "") -> str:
