@@ -8,13 +8,23 @@ import ml_collections
 
 from configs.sweeps import synthetic
 
-_ARMS = ("source_only", "random_regions", "ripu", "cbda_plain", "cbda", "full_supervision")
+_ARMS = (
+    "source_only",
+    "random_pixels",
+    "random_regions",
+    "ripu",
+    "da",
+    "cbda_plain",
+    "cbda",
+    "cb_late",
+    "cb_oracle",
+    "full_supervision",
+)
 
 
 def get_config() -> ml_collections.ConfigDict:
     """Steps, rounds and batches of configs/sweeps/synthetic.py, which says what the fields mean."""
     sweep = synthetic.get_config()
     sweep.config = "configs/synthetic.py:network=deeplabv3plus_efficientnet_lite0"
-    sweep.budgets = (0.0024, 0.05)
     sweep.arms = {name: sweep.arms[name] for name in _ARMS}
     return sweep
