@@ -13,11 +13,11 @@ _ARMS = (
     "random_pixels",
     "random_regions",
     "ripu",
-    "da",
     "cbda_plain",
     "cbda",
     "cb_late",
     "cb_oracle",
+    "ripu_balanced_ties",
     "full_supervision",
 )
 
@@ -27,4 +27,6 @@ def get_config() -> ml_collections.ConfigDict:
     sweep = synthetic.get_config()
     sweep.config = "configs/synthetic.py:network=deeplabv3plus_efficientnet_lite0"
     sweep.arms = {name: sweep.arms[name] for name in _ARMS}
+    # Where cbda gains most: what of it is due to the weights?
+    sweep.arms["cb_late"]["budgets"] = (0.0024, 0.05)
     return sweep
