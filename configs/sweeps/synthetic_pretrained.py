@@ -1,7 +1,9 @@
 """The arms of interest on the embedded data, with a network that starts from ImageNet weights.
 
 python scripts/sweep.py --config=configs/sweeps/synthetic_pretrained.py --out=runs/pretrained \
-    --workers=2 --common=pretrained=efficientnet_lite0-imagenet.safetensors
+    --workers=2
+
+The README says where to get the weights, efficientnet_lite0-imagenet.safetensors.
 """
 
 import ml_collections
