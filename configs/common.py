@@ -150,7 +150,7 @@ def apply_argument(
     Raises:
         ValueError: unknown name, or a value of the wrong type.
     """
-    _apply(config, argument)
+    _apply(config, argument)  # the recipe depends on the network that is asked for
     recipe(config)
     _apply(config, argument)
 

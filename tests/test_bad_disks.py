@@ -373,7 +373,7 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(mounted, tmp_
     size = sum(len(content) for content, _ in contents(unbroken).values())
     workdir = mounted.folder / "run"
     asked = {}
-    for part in (0.02, 0.9):
+    for part in (0.02, 0.5, 0.95):
         with mounted.full(room=int(part * size)):
             message = stopped(workdir, data_dir)
         assert str(mounted.folder) in message
