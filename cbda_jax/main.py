@@ -13,8 +13,8 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cbda_jax import experiment
 from cbda_jax.errors import InputError
+from cbda_jax.run import experiment
 from cbda_jax.runtime import hosts, preemption
 from cbda_jax.runtime.preemption import Preempted
 

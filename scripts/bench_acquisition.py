@@ -26,8 +26,8 @@ from baselines import sequential_numpy
 from harness import Bench, Row, environment, number, table, write_json
 from jax import lax
 
-from cbda_jax.acquisition.scores import pixel_scores, region_scores
-from cbda_jax.acquisition.select import Picks, greedy_picks
+from cbda_jax.acquisition.scoring.maps import pixel_scores, region_scores
+from cbda_jax.acquisition.selection.select import Picks, greedy_picks
 from cbda_jax.resize import bilinear
 
 STAGES = ("score", "pixel", "select", "round")

@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cbda_jax.acquisition import Pool, greedy_picks, local_maxima, region_scores
-from cbda_jax.acquisition.candidates import SLOT_BYTES
-from cbda_jax.acquisition.keys import LOWEST, to_key
+from cbda_jax.acquisition import Pool, greedy_picks, region_scores
+from cbda_jax.acquisition.pool.candidates import SLOT_BYTES
+from cbda_jax.acquisition.selection import local_maxima
+from cbda_jax.acquisition.selection.keys import LOWEST, to_key
 
 RADIUS = 2
 

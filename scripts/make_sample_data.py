@@ -19,8 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from cbda_jax.data import png
+from cbda_jax.data.datasets.synthetic_city import draw_scene
 from cbda_jax.data.labels import CITYSCAPES_19, LABEL_COLOURS
-from cbda_jax.data.synthetic_city import draw_scene
 from cbda_jax.errors import InputError
 
 MARK = "made_by_make_sample_data.json"

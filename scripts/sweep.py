@@ -20,7 +20,7 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from cbda_jax import reporting
+from cbda_jax import console
 from cbda_jax.errors import InputError
 from cbda_jax.runtime.lock import WorkdirLock
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted
@@ -48,7 +48,7 @@ def main(_: list[str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Preempted:
-        reporting.say("stopped; every run is saved, the same command goes on")
+        console.say("stopped; every run is saved, the same command goes on")
         sys.exit(EXIT_STATUS)
 
 
@@ -73,7 +73,7 @@ def _sweep() -> int:
     finally:
         lock.release()
     for failure in failures:
-        reporting.say(f"failed: {failure.name}: {failure.why}")
+        console.say(f"failed: {failure.name}: {failure.why}")
     return 1 if failures else 0
 
 
@@ -91,7 +91,7 @@ def _write(plan: Plan, out: Path, results: Path, name: str) -> None:
     rows = collect(plan, out)
     figures = write_figures(rows, plan, out, results, name)
     table = write_tables(rows, plan, results, name, figures)
-    reporting.say(f"{len(rows)} of {len(plan.runs)} runs: {table}")
+    console.say(f"{len(rows)} of {len(plan.runs)} runs: {table}")
 
 
 if __name__ == "__main__":

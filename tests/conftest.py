@@ -23,7 +23,7 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data" / "golden"
 
 
 @pytest.fixture(scope="session")

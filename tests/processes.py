@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["cbda_jax.experiment", "cbda_jax.runtime.hosts"])
+_CONTEXT.set_forkserver_preload(["cbda_jax.run.experiment", "cbda_jax.runtime.hosts"])
 
 
 class Ended(NamedTuple):

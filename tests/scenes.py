@@ -13,9 +13,9 @@ import numpy as np
 from flax import nnx
 
 from cbda_jax import models, sharding
-from cbda_jax.acquirer import Acquirer, Scoring
 from cbda_jax.errors import InputError
-from cbda_jax.evaluator import Evaluator
+from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
 

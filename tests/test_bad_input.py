@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cbda_jax import assembly, experiment, workdir
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method, get_method
+from cbda_jax.run import assembly, experiment, workdir
 from configs import gta2city, synthetic
 
 ROOT = Path(__file__).parent.parent

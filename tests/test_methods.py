@@ -2,9 +2,9 @@
 
 import pytest
 
-from cbda_jax import assembly
 from cbda_jax.errors import InputError
 from cbda_jax.methods import METHODS, Method, contradictions
+from cbda_jax.run import assembly
 from configs import synthetic
 
 

@@ -1,6 +1,7 @@
 """Where to ask: scores, class balance, and exact selection. This room knows arrays only."""
 
-from cbda_jax.acquisition.balance import SCHEMES, class_quota, class_weights, clip_weights
+from cbda_jax.acquisition.balance.correction import corrected_classes, corrected_weights
+from cbda_jax.acquisition.balance.weights import SCHEMES, class_quota, class_weights, clip_weights
 from cbda_jax.acquisition.budget import (
     Geometry,
     capped,
@@ -9,9 +10,8 @@ from cbda_jax.acquisition.budget import (
     picks_per_image,
     reach,
 )
-from cbda_jax.acquisition.correction import corrected_classes, corrected_weights
-from cbda_jax.acquisition.pool import Pool, Report, Selection
-from cbda_jax.acquisition.scores import (
+from cbda_jax.acquisition.pool.pool import Pool, Report, Selection
+from cbda_jax.acquisition.scoring.maps import (
     EVIDENCE,
     SCORES,
     TIES,
@@ -21,8 +21,8 @@ from cbda_jax.acquisition.scores import (
     region_scores,
     score_maps,
 )
-from cbda_jax.acquisition.select import Picks, greedy_picks
-from cbda_jax.acquisition.squares import block, blocked_mask
+from cbda_jax.acquisition.selection.select import Picks, greedy_picks
+from cbda_jax.acquisition.selection.squares import block, blocked_mask
 
 __all__ = [
     "EVIDENCE",

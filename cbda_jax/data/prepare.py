@@ -25,10 +25,10 @@ except ImportError:  # Windows: preparing twice at the same time is not guarded 
     fcntl = None
 
 BUILDERS = {
-    "cityscapes": ("cbda_jax.data.cityscapes", "Cityscapes"),
-    "gtav": ("cbda_jax.data.gtav", "Gtav"),
-    "synthetic_city": ("cbda_jax.data.synthetic_city.builder", "SyntheticCity"),
-    "synthia": ("cbda_jax.data.synthia", "Synthia"),
+    "cityscapes": ("cbda_jax.data.datasets.cityscapes", "Cityscapes"),
+    "gtav": ("cbda_jax.data.datasets.gtav", "Gtav"),
+    "synthetic_city": ("cbda_jax.data.datasets.synthetic_city.builder", "SyntheticCity"),
+    "synthia": ("cbda_jax.data.datasets.synthia", "Synthia"),
 }
 """Data set name -> (module, class) of its builder. Builders list their default config first."""
 

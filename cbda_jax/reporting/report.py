@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cbda_jax.annotation.query_log import QueryLog
+from cbda_jax.console import duration
 from cbda_jax.files import write_atomic
 from cbda_jax.reporting import gallery, labelled, plots
-from cbda_jax.reporting.progress import duration
 from cbda_jax.reporting.tables import count, lowest_class, percent
 from cbda_jax.reporting.writers import read_metrics
 

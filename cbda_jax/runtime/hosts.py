@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import reporting
+from cbda_jax import console
 from cbda_jax.errors import InputError
 from cbda_jax.runtime import abort
 from cbda_jax.runtime.preemption import Preempted
@@ -157,7 +157,7 @@ def session() -> Iterator[None]:
         leave(130)
     except Exception as error:
         if _is_of_a_lost_peer(error):
-            reporting.say(f"error: {_lost(jax.process_count())}")
+            console.say(f"error: {_lost(jax.process_count())}")
             _exit(LOST_STATUS)
         if isinstance(error, InputError | Preempted):
             raise

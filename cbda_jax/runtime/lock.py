@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cbda_jax import reporting
+from cbda_jax import console
 from cbda_jax.errors import InputError
 from cbda_jax.runtime import hosts, identity
 
@@ -126,7 +126,7 @@ class WorkdirLock:
             if _token(path) == found.token:
                 claim.replace(path)
                 if path == self.path:
-                    reporting.say(
+                    console.say(
                         f"{path.parent}: taking over from {found.who}, which ended without a word"
                     )
                 return
@@ -139,7 +139,7 @@ class WorkdirLock:
         left = self._stale_s - max(0.0, now - found.time_ns / 1e9)
         if left <= 0:
             return True
-        reporting.say(
+        console.say(
             f"{path.parent}: in use by {found.who}, or was; waiting {left:.0f} s for a sign of life"
         )
         end = time.monotonic() + left

@@ -11,9 +11,10 @@ from typing import Any
 
 import ml_collections
 
-from cbda_jax import assembly, ranges
+from cbda_jax import ranges
 from cbda_jax.errors import InputError, near
-from cbda_jax.workdir import flat
+from cbda_jax.run import assembly
+from cbda_jax.run.workdir import flat
 
 _FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
 _NAME = re.compile(r"[A-Za-z0-9_]+")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cbda_jax import reporting
-from cbda_jax import workdir as workdirs
+from cbda_jax import console
 from cbda_jax.errors import InputError
+from cbda_jax.run import workdir as workdirs
 from cbda_jax.runtime.preemption import Preempted
 from cbda_jax.sweep.plan import Plan, Warm
 
@@ -199,7 +199,7 @@ def run_all(jobs: Sequence[Job], workers: Workers, *, finished: int = 0) -> list
     total = finished + sum(job.counts for job in jobs)
     with (
         _stop_signals() as stop,
-        reporting.progress(total, "sweep", initial=finished, unit="run") as progress,
+        console.progress(total, "sweep", initial=finished, unit="run") as progress,
     ):
         try:
             while waiting or running:
@@ -216,10 +216,10 @@ def run_all(jobs: Sequence[Job], workers: Workers, *, finished: int = 0) -> list
                     if status is None:
                         continue
                     del running[place]
-                    taken = reporting.duration(time.monotonic() - entry.since)
+                    taken = console.duration(time.monotonic() - entry.since)
                     if status:
                         failures.append(Failure(entry.job.name, _why(entry.job, status)))
-                    reporting.say(f"{entry.job.name}: {'failed' if status else 'done'} in {taken}")
+                    console.say(f"{entry.job.name}: {'failed' if status else 'done'} in {taken}")
                     progress.update(int(entry.job.counts))
         finally:
             _end(running.values())

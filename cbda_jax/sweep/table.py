@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cbda_jax import annotation, reporting
-from cbda_jax import workdir as workdirs
 from cbda_jax.files import write_atomic
+from cbda_jax.run import workdir as workdirs
 from cbda_jax.sweep.plan import Plan
 
 _COPIED = ("miou", "min_iou", "worst5_iou")

@@ -6,8 +6,8 @@ from flax import nnx
 
 from cbda_jax import evaluation, models, sharding, training
 from cbda_jax.errors import InputError
-from cbda_jax.evaluator import Evaluator
 from cbda_jax.resize import bilinear
+from cbda_jax.run.evaluator import Evaluator
 
 CLASSES = 5
 INPUT, NATIVE = (64, 96), (80, 130)

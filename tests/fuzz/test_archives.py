@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbda_jax.data.pairs import Pair, match, read_list, select
-from cbda_jax.data.trees import File, Tree
+from cbda_jax.data.datasets.pairs import Pair, match, read_list, select
+from cbda_jax.data.datasets.trees import File, Tree
 
 FUZZ = settings.get_profile("fuzz")
 MEMBERS = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cbda_jax.data import labels, png
-from cbda_jax.data.pairs import Pair
+from cbda_jax.data.datasets.pairs import Pair
+from cbda_jax.data.datasets.trees import File
 from cbda_jax.data.prepare import create_builder
-from cbda_jax.data.trees import File
 from cbda_jax.errors import InputError
 
 FUZZ = settings.get_profile("fuzz")

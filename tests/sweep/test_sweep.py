@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cbda_jax import experiment
 from cbda_jax.errors import InputError
+from cbda_jax.run import experiment
 from configs import synthetic
 
 ROOT = Path(__file__).parent.parent.parent

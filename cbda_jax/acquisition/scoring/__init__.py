@@ -1,0 +1,1 @@
+"""Scores: how much is to be learned from a label, for every pixel of an image."""

@@ -1,0 +1,221 @@
+"""Entropy and predicted class of every pixel, from logits at the network's resolution.
+
+The upsampled logits are never in memory. Each is a weighted sum of a few rows of the low-resolution
+logits whose columns are already upsampled. All pixels of the result that lie between the same
+low-resolution rows read the same few planes, so that XLA fuses the sum, the softmax and the entropy
+into one loop, vectorised along the width.
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, UInt8
+
+from cbda_jax.acquisition.scoring.stencil import Stencil
+
+EPSILON = 1e-6
+"""What the reference implementation of RIPU adds inside its logarithms."""
+
+# Probabilities below exp(-90) = 8e-40 count as that. It keeps the sum of exponentials above zero
+# between two low-resolution pixels that are sure of different classes: the logits of a pixel are
+# shifted by the interpolated maximum, which lies up to 8/9 of this above the pixel's own maximum.
+LOWEST = -90.0
+
+# About how many rows of the result a CPU computes at once: few enough to stay in its caches and to
+# bound the memory. Accelerators have the memory and would wait for the launches: all rows at once.
+ROWS_AT_ONCE = 64
+
+
+def entropy_and_prediction(
+    logits: Float[Array, "h w classes"],
+    *,
+    size: tuple[int, int] | None = None,
+    via: tuple[int, int] | None = None,
+) -> tuple[Float[Array, "height width"], UInt8[Array, "height width"]]:
+    """Shannon entropy of the softmax, in nats, and the most probable class of every pixel.
+
+    The entropy is `-sum p log(p + 1e-6)` as in the reference implementation of RIPU, to 2e-6. Equal
+    logits go to the lower class. A logit more than 90 below the largest one of its low-resolution
+    pixel counts as 90 below. NaN stays NaN.
+
+    Args:
+        logits: `[h, w, C]`, any floating type, 2 <= C <= 255.
+        size: (H, W) of the result; bilinear, corners aligned. None: (h, w).
+        via: a size through which to interpolate first, such as that of the network's input.
+
+    Returns:
+        entropy `[H, W]` float32 and prediction `[H, W]` uint8.
+    """
+    entropy, prediction = _softmax_maps(logits, None, size, via)
+    return entropy, prediction
+
+
+def entropy_prediction_and_weight(
+    logits: Float[Array, "h w classes"],
+    class_weight: Float[Array, " classes"],
+    *,
+    size: tuple[int, int] | None = None,
+    via: tuple[int, int] | None = None,
+) -> tuple[
+    Float[Array, "height width"], UInt8[Array, "height width"], Float[Array, "height width"]
+]:
+    """As `entropy_and_prediction`, and the mean weight of a pixel's class under its softmax.
+
+    Args:
+        logits: of `entropy_and_prediction`.
+        class_weight: `[C]`, w in the mean `sum over classes of p w`.
+        size: of `entropy_and_prediction`.
+        via: of `entropy_and_prediction`.
+
+    Returns:
+        entropy `[H, W]` float32, prediction `[H, W]` uint8 and mean weight `[H, W]` float32.
+    """
+    entropy, prediction, weight = _softmax_maps(logits, class_weight.astype(jnp.float32), size, via)
+    return entropy, prediction, weight
+
+
+def _softmax_maps(
+    logits: jax.Array,
+    class_weight: jax.Array | None,
+    size: tuple[int, int] | None,
+    via: tuple[int, int] | None,
+) -> tuple[jax.Array, ...]:
+    height, width, classes = logits.shape
+    if not 2 <= classes <= 255:
+        raise ValueError(f"logits of {classes} classes: expected [h, w, C] with 2 to 255 classes")
+    size = (height, width) if size is None else size
+    via = size if via is None else via
+
+    def of_pixels(planes: list[jax.Array]) -> tuple[jax.Array, ...]:
+        maps = _entropy(planes), _prediction(planes)
+        return maps if class_weight is None else (*maps, _mean_weight(planes, class_weight))
+
+    if via == size == (height, width):
+        return _as_given(logits, of_pixels)
+    rows = Stencil.bilinear((height, via[0], size[0]))
+    columns = Stencil.bilinear((width, via[1], size[1]))
+    return _upsampled(_centred(logits), rows, columns, of_pixels)
+
+
+def _as_given(logits: jax.Array, of_pixels: Callable) -> tuple[jax.Array, ...]:
+    """Maps of a few rows at a time."""
+    height = logits.shape[0]
+    at_once = min(_rows_at_once(height), height)
+    # The last block starts early and overlaps the one before: no padded copy of the logits.
+    first = np.minimum(np.arange(0, height, at_once), height - at_once).astype(np.int32)
+
+    def block(first: jax.Array) -> tuple[jax.Array, ...]:
+        rows = _centred(lax.dynamic_slice_in_dim(logits, first, at_once))
+        return of_pixels([rows[:, :, c] for c in range(rows.shape[2])])
+
+    maps = _blockwise(block, jnp.asarray(first))
+    row = np.arange(height)
+    place = row + (np.arange(len(first)) * at_once - first)[row // at_once]
+    return tuple(x.reshape(-1, *x.shape[2:])[place] for x in maps)
+
+
+def _upsampled(
+    logits: jax.Array, rows: Stencil, columns: Stencil, of_pixels: Callable
+) -> tuple[jax.Array, ...]:
+    """Maps of a few groups of rows at a time."""
+    reach = len(rows.weight)
+    at_once = min(max(_rows_at_once(len(rows.start)) // rows.slots, 1), rows.groups)
+    blocks = -(-rows.groups // at_once)
+    below = blocks * at_once + reach - 1 - rows.length
+    logits = jnp.pad(logits, ((0, max(below, 0)), (0, columns.padding), (0, 0)), "edge")
+    logits = logits.transpose(0, 2, 1)
+    weight = rows.grouped_weight()
+    weight = np.pad(weight, ((0, blocks * at_once - rows.groups), (0, 0), (0, 0)))
+    weight = jnp.asarray(weight.reshape(blocks, at_once, reach, rows.slots))
+
+    def block(first_and_weight: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+        first, weight = first_and_weight
+        wide = _stretched(lax.dynamic_slice_in_dim(logits, first, at_once + reach - 1), columns)
+        return of_pixels([_lines(wide[:, c], weight) for c in range(wide.shape[1])])
+
+    maps = _blockwise(block, (at_once * jnp.arange(blocks), weight))
+    shape = (blocks * at_once * rows.slots, len(columns.start))
+    return tuple(x.reshape(shape)[rows.place] for x in maps)
+
+
+def _rows_at_once(height: int) -> int:
+    return ROWS_AT_ONCE if jax.default_backend() == "cpu" else height
+
+
+def _blockwise(function: Callable, xs: Any) -> tuple[jax.Array, ...]:
+    """`lax.map`, which XLA's CPU backend runs on all cores.
+
+    A loop bounds the memory, and keeps XLA from fusing its result into what reads it and computing
+    it again for every neighbour that is read. But a result that a loop's body writes straight into
+    its place in the output is computed by one thread: here the next turn writes it.
+    """
+    like = jax.eval_shape(function, jax.tree.map(lambda x: x[0], xs))
+    start = jax.tree.map(jnp.zeros_like, like)
+    last, before = lax.scan(lambda previous, x: (function(x), previous), start, xs)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[1:], b[None]]), before, last)
+
+
+def _stretched(logits: jax.Array, columns: Stencil) -> jax.Array:
+    return _sum(
+        logits[:, :, columns.start + j] * jnp.asarray(weight)[None, None, :]
+        for j, weight in enumerate(columns.weight)
+    )
+
+
+def _lines(plane: jax.Array, weight: jax.Array) -> jax.Array:
+    """Rows of one class between those of `plane [groups + reach - 1, W]`: `[groups, slots, W]`.
+
+    Differences from the first row, whose weight is what the others leave of 1: XLA's CPU backend
+    computes a value again for each of its readers, and so fuses all of them into one loop, only if
+    its last operation has a single operand that is not a broadcast. Slower by 5 times otherwise.
+    """
+    groups, reach, _ = weight.shape
+    first = plane[:groups][:, None, :]
+    if reach == 1:
+        return jnp.broadcast_to(first, (groups, weight.shape[2], plane.shape[1]))
+    return first + _sum(
+        weight[:, j][:, :, None] * (plane[j : j + groups][:, None, :] - first)
+        for j in range(1, reach)
+    )
+
+
+def _centred(logits: jax.Array) -> jax.Array:
+    logits = logits.astype(jnp.float32)
+    return jnp.maximum(logits - logits.max(axis=-1, keepdims=True), jnp.float32(LOWEST))
+
+
+def _entropy(planes: list[jax.Array]) -> jax.Array:
+    """Entropy from logits that are at most 0 and not all far below it, one plane a class."""
+    powers = [jnp.exp(plane) for plane in planes]
+    total = _sum(powers)
+    mean = _sum(power * plane for power, plane in zip(powers, planes, strict=True)) / total
+    # p log(p + e) = p log p + p log(1 + e/p), and the last term is e p / (p + e/2) to 0.08 e:
+    # one division a class instead of one logarithm.
+    half = total * jnp.float32(EPSILON / 2)
+    present = _sum(power / (power + half) for power in powers)
+    return jnp.log(total) - mean - jnp.float32(EPSILON) * present
+
+
+def _mean_weight(planes: list[jax.Array], class_weight: jax.Array) -> jax.Array:
+    """Of planes as for `_entropy`, whose exponentials the compiler finds to be the same."""
+    powers = [jnp.exp(plane) for plane in planes]
+    return _sum(power * class_weight[c] for c, power in enumerate(powers)) / _sum(powers)
+
+
+def _prediction(planes: list[jax.Array]) -> jax.Array:
+    best, index = planes[0], jnp.zeros(planes[0].shape, jnp.uint8)
+    for c, plane in enumerate(planes[1:], start=1):
+        better = plane > best
+        index = jnp.where(better, jnp.uint8(c), index)
+        best = jnp.where(better, plane, best)
+    return index
+
+
+def _sum(terms: Iterable[jax.Array]) -> jax.Array:
+    return functools.reduce(operator.add, terms)

@@ -1,0 +1,1 @@
+"""Exact greedy selection in one score map."""

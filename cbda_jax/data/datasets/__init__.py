@@ -1,0 +1,1 @@
+"""Builders of the data sets, each from the layout in which it is published."""

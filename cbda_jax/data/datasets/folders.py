@@ -1,0 +1,218 @@
+"""What the builders of GTAV, SYNTHIA and Cityscapes share: from folders of files to records."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from cbda_jax.data import labels, png
+from cbda_jax.data.datasets.pairs import Pair, read_list
+from cbda_jax.data.index import write_index
+from cbda_jax.errors import InputError
+
+_T = TypeVar("_T")
+
+
+@dataclasses.dataclass(eq=False)
+class SourceConfig(tfds.core.BuilderConfig):
+    """What to make of a folder of files. The name, a folder's in the end, follows from the values.
+
+    Attributes:
+        root: The data set's folder; None takes TFDS's `manual_dir`.
+        size: (height, width) at which images are stored. Labels of a source follow them.
+        num_classes: 19, 16 or 13 (`labels.label_space`).
+        files: A text file with the name of one image a line, to use these alone; None uses all.
+    """
+
+    name: str = dataclasses.field(default="", init=False)
+    root: str | os.PathLike[str] | None = None
+    size: Sequence[int] = (0, 0)
+    num_classes: int = 19
+    files: str | os.PathLike[str] | None = None
+
+    def __post_init__(self):
+        height, width = self.size = _checked_size(self.size)
+        labels.label_space(self.num_classes)
+        self.name = f"h{height}_w{width}_c{self.num_classes}"
+        # Two roots, or two lists, must not share a prepared copy. What the root holds is not read,
+        # so that a prepared data set opens on a machine without the files.
+        sources = {}
+        if self.root is not None:
+            self.root = str(self.root)
+            sources["root"] = os.path.abspath(Path(self.root).expanduser())  # noqa: PTH100
+        if self.files is not None:
+            self.files = str(self.files)
+            sources["files"] = read_list(self.files)
+        if sources:
+            digest = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+            self.name += f"_{digest[:8]}"
+
+
+class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Base of the builders: subclasses say where files lie and how their labels are read.
+
+    Records: `image_id` (text), `image` (RGB PNG at the config's size), `label` (grey PNG of train
+    ids, 255 = ignore; at the config's size or, with `NATIVE_LABELS`, as large as its file) and
+    `class_pixels` (int64 [C], of the stored label), in the order of sorted ids.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Set the config's root, or manual_dir, to the data set's folder."
+
+    OWN_PROGRESS_BAR: ClassVar[bool] = True
+    NATIVE_LABELS: ClassVar[bool] = False
+    KNOWN_IDS: ClassVar[range] = labels.LABEL_IDS
+    # Published pairs whose image and label differ in size: each is resized as it is.
+    KNOWN_MISMATCHES: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
+        super().__init__(file_format=file_format, **kwargs)
+
+    @property
+    def source(self) -> SourceConfig:
+        """The config this builder was made with."""
+        assert isinstance(self.builder_config, SourceConfig)
+        return self.builder_config
+
+    def find_pairs(self, root: str | os.PathLike[str]) -> Mapping[str, list[Pair]]:
+        """Finds the pairs of every split below `root`."""
+        raise NotImplementedError
+
+    def read_ids(self, data: bytes, where: str) -> np.ndarray:
+        """Decodes a label file to the data set's own ids, uint8 [h, w]."""
+        return png.read_label_ids(data, where)
+
+    def train_ids(self) -> np.ndarray:
+        """The table from the data set's ids to train ids, uint8 [256]."""
+        return labels.label_space(self.source.num_classes).from_label_id
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "image_id": tfds.features.Text(),
+                "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+                "class_pixels": tfds.features.Tensor(
+                    shape=(self.source.num_classes,), dtype=np.int64
+                ),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self, description=self.__doc__, features=features, disable_shuffling=True
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        splits = self.find_pairs(self.source.root or _manual_dir(self.name, dl_manager))
+        return {name: self._generate_examples(name, pairs) for name, pairs in splits.items()}
+
+    def _generate_examples(
+        self, split: str, pairs: list[Pair]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        ids, class_pixels = [], []
+        shapes: dict[tuple[int, ...], Pair] = {}
+        # disable=None: no bar where standard error is no terminal.
+        bar = tqdm(total=len(pairs), desc=f"{self.name} {split}", unit="image", disable=None)
+        with bar:
+            for pair, (example, shape) in zip(
+                pairs, parallel_map(self._example, pairs), strict=True
+            ):
+                bar.update()
+                shapes.setdefault(shape, pair)
+                if self.NATIVE_LABELS and len(shapes) > 1:
+                    raise _other_size(*shapes.items())
+                yield len(ids), example
+                ids.append(example["image_id"])
+                class_pixels.append(example["class_pixels"])
+        write_index(self.data_dir, split, ids, np.array(class_pixels, np.int64))
+
+    def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The record of a pair, and the size of its label's file."""
+        image = png.read_image(pair.image.read(), pair.image.where)
+        ids = self.read_ids(pair.label.read(), pair.label.where)
+        if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
+            raise InputError(
+                f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels, but its image"
+                f" {pair.image.where} has {image.shape[1]} x {image.shape[0]}; expected the same"
+                " size. Copy both again, or leave the image out with a list of files."
+            )
+        present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
+        unknown = [int(i) for i in present if i not in self.KNOWN_IDS]
+        if unknown:
+            raise InputError(
+                f"{pair.label.where}: unknown label ids {', '.join(map(str, unknown[:10]))};"
+                f" expected ids of {self.KNOWN_IDS.start} to {self.KNOWN_IDS.stop - 1}, not train"
+                " ids. Use the original label files."
+            )
+        height, width = self.source.size
+        shape = ids.shape
+        if not self.NATIVE_LABELS:
+            ids = png.resize_label(ids, (height, width))
+        label = self.train_ids()[ids]
+        example = {
+            "image_id": pair.image_id,
+            "image": png.encode(png.resize_image(image, (height, width))),
+            "label": png.encode(label),
+            "class_pixels": labels.class_pixels(label, self.source.num_classes),
+        }
+        return example, shape
+
+
+def parallel_map(function: Callable[[Pair], _T], items: Iterable[Pair]) -> Iterator[_T]:
+    """Maps in threads (decoding and resizing release the lock), in order, a few items ahead."""
+    workers = os.cpu_count() or 1
+    pool = concurrent.futures.ThreadPoolExecutor(workers)
+    waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _manual_dir(name: str, dl_manager: tfds.download.DownloadManager) -> Path:
+    try:
+        return Path(dl_manager.manual_dir)
+    except AssertionError as error:
+        raise InputError(
+            f"{name}: no folder is given; expected root=... (or TFDS's manual_dir) to say where the"
+            " data set's files are."
+        ) from error
+
+
+def _other_size(
+    first: tuple[tuple[int, ...], Pair], other: tuple[tuple[int, ...], Pair]
+) -> InputError:
+    (height, width), pair = other
+    (first_height, first_width), first_pair = first
+    return InputError(
+        f"{pair.label.where}: {width} x {height} pixels, but {first_pair.label.where} has"
+        f" {first_width} x {first_height}; expected one size of all images of a split, in which"
+        " queries are placed. Remove one of the two kinds."
+    )
+
+
+def _checked_size(size: Sequence[int]) -> tuple[int, int]:
+    try:
+        height, width = (operator.index(n) for n in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1 or height * width > png.MOST_PIXELS:
+        raise InputError(
+            f"size is {size!r}; expected (height, width) in pixels, both above 0 and at most"
+            f" {png.MOST_PIXELS} pixels in all. Correct it."
+        )
+    return height, width

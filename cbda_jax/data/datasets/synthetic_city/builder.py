@@ -1,0 +1,131 @@
+"""The TFDS data set `synthetic_city`: scenes drawn on first use, kept as ArrayRecord files."""
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+from tqdm import tqdm
+
+from cbda_jax.data.datasets.synthetic_city.scene import VERSION, draw_scene
+from cbda_jax.data.labels import CITYSCAPES_19, class_pixels
+from cbda_jax.errors import InputError
+
+SPLITS = ("source_train", "target_train", "target_val", "target_test")
+"""The labelled source, the pool that is queried, and two target sets that are only evaluated."""
+
+_SEEDS_A_SPLIT = 1_000_000
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class SyntheticCityConfig(tfds.core.BuilderConfig):
+    """What to draw. The name, and with it the folder, follows from the values.
+
+    Attributes:
+        height: H of images and labels in pixels, at least 32.
+        width: W, at least 32.
+        source_train: how many scenes of the source domain.
+        target_train: how many scenes in the target pool.
+        target_val: how many target scenes to watch training with.
+        target_test: how many target scenes to report on.
+        seed: other seeds draw other scenes, in 0..2000.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    name: str = dataclasses.field(default="", init=False)
+    height: int = 96
+    width: int = 192
+    source_train: int = 300
+    target_train: int = 200
+    target_val: int = 60
+    target_test: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 32:
+            raise InputError(
+                f"scenes of {self.height} x {self.width} pixels are too small; at least 32 x 32."
+            )
+        for split in SPLITS:
+            if not 1 <= self.scenes(split) <= _SEEDS_A_SPLIT:
+                raise InputError(
+                    f"{split} is {self.scenes(split)}; expected 1 to {_SEEDS_A_SPLIT} scenes."
+                )
+        if not 0 <= self.seed <= 2000:
+            raise InputError(f"seed is {self.seed}; expected 0 to 2000.")
+        counts = "-".join(str(self.scenes(split)) for split in SPLITS)
+        self.name = f"{self.height}x{self.width}_{counts}_seed{self.seed}"
+        self.description = f"{counts} scenes of {self.height} x {self.width} pixels"
+
+    def scenes(self, split: str) -> int:
+        """How many scenes the split has."""
+        return getattr(self, split)
+
+    def scene_seed(self, split: str, index: int) -> int:
+        """The seed of one scene. No two scenes share one, whatever the sizes of the splits."""
+        return (self.seed * len(SPLITS) + SPLITS.index(split)) * _SEEDS_A_SPLIT + index
+
+
+class SyntheticCity(tfds.core.GeneratorBasedBuilder):
+    """Street scenes of the 19 Cityscapes classes in two domains, drawn and labelled by a program.
+
+    A record holds `image_id` ("target_train_00017"), `image` and `label` (PNG; the label is mode L
+    with train ids, 255 = ignore) and `class_pixels` (int64 [19], how many pixels each class has).
+    Scenes keep their order, and a smaller split is the beginning of a larger one.
+    """
+
+    VERSION = tfds.core.Version(VERSION)
+
+    BUILDER_CONFIGS: ClassVar[list[SyntheticCityConfig]] = [SyntheticCityConfig()]
+    OWN_PROGRESS_BAR = True
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image_id": tfds.features.Text(),
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+            "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+            "class_pixels": tfds.features.Tensor(
+                shape=(CITYSCAPES_19.num_classes,), dtype=np.int64
+            ),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Procedurally drawn street scenes of two domains, labelled.",
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # nothing to download
+        return {split: self._generate_examples(split) for split in SPLITS}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        config = self.builder_config
+        assert isinstance(config, SyntheticCityConfig)
+        domain = split.partition("_")[0]
+        # disable=None: no bar where standard error is no terminal.
+        scenes = tqdm(range(config.scenes(split)), desc=f"draw {split}", unit="scene", disable=None)
+        for index in scenes:
+            seed = config.scene_seed(split, index)
+            image, label = draw_scene(domain, seed, config.height, config.width)
+            yield (
+                index,
+                {
+                    "image_id": f"{split}_{index:05d}",
+                    "image": _png(image),
+                    "label": _png(label),
+                    "class_pixels": class_pixels(label, CITYSCAPES_19.num_classes),
+                },
+            )
+
+
+def _png(array: np.ndarray) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG", compress_level=1)
+    file.seek(0)
+    return file

@@ -1,0 +1,118 @@
+"""What a run comes to: figures of an evaluation, and at the end result, table and report."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Int64
+
+from cbda_jax import __version__, annotation, console, evaluation, reporting
+from cbda_jax.data import labels
+from cbda_jax.run.workdir import flat, write_json
+
+
+def figures(
+    confusion: Int64[np.ndarray, "classes classes"],
+    space: labels.LabelSpace,
+    *,
+    dataset: str,
+    labelled_fraction: float,
+    final: bool,
+) -> dict[str, Any]:
+    """An "evaluation" record of the metrics; IoUs are fractions.
+
+    Args:
+        confusion: pixel counts [label, prediction].
+        space: the classes.
+        dataset: name of the data set and split that was evaluated on.
+        labelled_fraction: which part of the target's pixels had been labelled.
+        final: whether this is the end of the run.
+    """
+    found = evaluation.scores(confusion)
+    return {
+        "split": dataset.partition("/")[2] or dataset,
+        "miou": found.miou,
+        "min_iou": found.min_iou,
+        "worst5_iou": found.worst5_iou,
+        "pixel_accuracy": found.pixel_accuracy,
+        "iou": dict(zip(space.classes, found.iou.tolist(), strict=True)),
+        "subsets": {
+            subset: found.subset(classes) for subset, classes in space.reported_subsets.items()
+        },
+        "labelled_fraction": labelled_fraction,
+        "final": final,
+    }
+
+
+def conclude(
+    workdir: Path,
+    values: dict[str, Any],
+    *,
+    config: Any,
+    space: labels.LabelSpace,
+    budget: float | None,
+    radius: int,
+    devices: int,
+    oracle: annotation.Oracle | None = None,
+) -> None:
+    """Writes the report and, last of all, the result: a run that has one counts as finished.
+
+    Args:
+        workdir: of the run.
+        values: the last evaluation, of `figures`, with its step.
+        config: of the run.
+        space: the classes.
+        budget: fraction of the target's pixels that was to be asked for, if any was.
+        radius: a query covers the (2 radius + 1)^2 square around its centre.
+        devices: how many the run was made on.
+        oracle: answered what was asked; without one it is not analysed what was labelled. Threads
+            of `config.data.threads` read it.
+    """
+    # Here: plotting libraries take most of a second, and every start would wait for them.
+    from cbda_jax.reporting.report import write_report
+
+    records = reporting.read_metrics(workdir)
+    held = [r for r in records if r["kind"] == "round"]
+    analysis = None
+    if oracle is not None:
+        pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
+        analysis = annotation.analyse(
+            annotation.QueryLog(workdir / "queries").rounds,
+            oracle,
+            space.classes,
+            pool_pixels=pool,
+            threads=config.data.threads,
+        )
+    title = f"{config.method} on {config.data.target.partition('/')[0]}"
+    table = reporting.result_table(values, held, budget=budget, title=title)
+    report = write_report(
+        workdir,
+        class_names=space.classes,
+        palette=space.palette,
+        title=title,
+        config_text="".join(f"{name}: {value!r}\n" for name, value in flat(config).items()),
+        radius=radius,
+        budget=budget,
+        versions={
+            "device": f"{devices} x {jax.devices()[0].device_kind}",
+            "hosts": str(jax.process_count()),
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+            "cbda_jax": __version__,
+        },
+        analysis=analysis,
+    )
+    write_json(
+        workdir / "result.json",
+        {
+            "method": config.method,
+            "seed": config.seed,
+            "evaluation": values,
+            "rounds": held,
+            "table": table,
+            **({} if analysis is None else {"analysis": analysis}),
+        },
+    )
+    console.say(f"{table}\nreport: {report}")

@@ -1,0 +1,61 @@
+"""The pool over several processes on this machine, connected as hosts are."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import union
+
+from cbda_jax.acquisition import Pool
+
+COUNTS = {"global": None, "quota": np.array([40, 3, 0, 9])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_hosts_choose_what_one_chooses(processes, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    worker = Path(__file__).with_name("pool_worker.py")
+    root = Path(__file__).parents[3]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(4 // processes), "PYTHONPATH": str(root)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, worker, address, str(processes), str(i), tmp_path],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(processes)
+    ]
+    try:
+        outputs = [process.communicate(timeout=240)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * processes, outputs
+    hosts = []
+    for i in range(processes):
+        with np.load(tmp_path / f"{i}.npz") as arrays:
+            hosts.append(dict(arrays))
+
+    data = union.candidates(np.random.default_rng(5), 37, 6, levels=9, classes=4)
+    for name, counts in COUNTS.items():
+        expected = union.best(*data, 60, counts)
+        chosen = np.concatenate([host[f"{name}_chosen"] for host in hosts]).tolist()
+        assert sorted(map(tuple, chosen)) == expected
+        for i, host in enumerate(hosts):
+            assert list(map(tuple, host[f"{name}_everyone"].tolist())) == expected
+            assert host[f"{name}_taken"] == 60
+            assert (host[f"{name}_chosen"][:, 0] % processes == i).all()
+        alone = Pool(60, counts=counts)
+        union.feed(alone, *data, np.arange(37), 4)
+        for host in hosts:
+            assert host[f"{name}_truncated"].tolist() == alone.truncated().tolist()
+            assert host[f"{name}_threshold"] == hosts[0][f"{name}_threshold"]

@@ -1,0 +1,204 @@
+"""Where a pixel's class comes from, and how windows of one class are ranked."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+from cbda_jax.acquisition import budget
+from cbda_jax.acquisition.scoring import impurity
+from cbda_jax.acquisition.scoring import maps as scores
+from cbda_jax.errors import InputError
+from cbda_jax.resize import bilinear
+
+STATIC = ("unit", "radius", "score", "size", "via", "class_evidence", "impurity_floor", "ties")
+score_maps = jax.jit(scores.score_maps, static_argnames=STATIC)
+region = functools.partial(score_maps, unit="region", radius=1)
+
+WEIGHT = np.array([0.5, 1.0, 3.0, 0.1, 2.0], np.float32)
+SIZES = [
+    {},
+    {"size": (33, 40)},
+    {"size": (33, 40), "via": (20, 21)},
+]
+
+
+def made(height=9, width=11, classes=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(rng.normal(size=(height, width, classes), scale=2), jnp.float32)
+
+
+def halves(classes=5):
+    """Sure of class 1 on the left and of class 3 on the right, more or less so."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(12, 16, classes), scale=0.1)
+    logits[:, :8, 1] += 5
+    logits[:, 8:, 3] += 5
+    return jnp.asarray(logits, jnp.float32)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_expected_weight_is_the_mean_under_the_softmax(sizes):
+    logits = made()
+    full = logits
+    if sizes:
+        full = bilinear(bilinear(logits, sizes.get("via", sizes["size"])), sizes["size"])
+    powers = np.exp(np.asarray(full, np.float64))
+    expected = powers @ WEIGHT / powers.sum(-1)
+    plain = region(logits, **sizes)
+    maps = region(logits, class_weight=jnp.asarray(WEIGHT), class_evidence="expected", **sizes)
+    np.testing.assert_allclose(maps.score, plain.score * expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(maps.prediction, plain.prediction)
+    equal = region(logits, class_weight=jnp.ones(5), class_evidence="expected", **sizes)
+    np.testing.assert_array_equal(equal.score, plain.score)
+
+
+def test_expected_weight_over_a_mesh():
+    batch = jnp.stack([made(seed=i) for i in range(8)])
+
+    def score(logits, weight):
+        return scores.score_maps(
+            logits,
+            unit="region",
+            radius=1,
+            size=(20, 21),
+            class_weight=weight,
+            class_evidence="expected",
+        ).score
+
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    spread = jax.shard_map(
+        jax.vmap(score, in_axes=(0, None)),
+        mesh=mesh,
+        in_specs=(P("data"), P()),
+        out_specs=P("data"),
+    )
+    alone = np.stack([score(logits, jnp.asarray(WEIGHT)) for logits in batch])
+    np.testing.assert_allclose(jax.jit(spread)(batch, WEIGHT), alone, rtol=0, atol=1e-6)
+
+
+def test_true_weight_and_void():
+    logits = made()
+    true = np.random.default_rng(3).integers(0, 5, (9, 11)).astype(np.uint8)
+    true[2:4] = 255
+    plain = region(logits)
+    maps = region(
+        logits,
+        class_weight=jnp.asarray(WEIGHT),
+        class_evidence="true",
+        true_class=jnp.asarray(true),
+    )
+    counted = np.where(true == 255, plain.prediction, true)
+    np.testing.assert_allclose(maps.score, np.asarray(plain.score) * WEIGHT[counted], rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["ripu", "impurity"])
+def test_impurity_floor(score):
+    logits = halves()
+    plain = region(logits)
+    maps = region(logits, score=score, impurity_floor=0.01)
+    expected = np.maximum(plain.impurity, 0) + np.float32(0.01)
+    if score == "ripu":
+        expected = expected * np.asarray(plain.uncertainty)
+    np.testing.assert_allclose(maps.score, expected, rtol=1e-5)
+    assert (np.asarray(maps.score) > 0).all()
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 5])
+def test_windows_of_one_class(radius):
+    prediction = np.random.default_rng(0).integers(0, 255, (17, 23)).astype(np.uint8)
+    prediction[:, :14] = 0
+    prediction[9:, 8:] = 254
+    found = impurity.one_class(jnp.asarray(prediction), radius=radius)
+    for i, j in np.ndindex(*prediction.shape):
+        rows, columns = (slice(max(k - radius, 0), k + radius + 1) for k in (i, j))
+        assert found[i, j] == (len(np.unique(prediction[rows, columns])) == 1)
+
+
+@pytest.mark.parametrize("score", ["ripu", "impurity"])
+def test_ties_rank_below_the_others_at_random(score):
+    logits = halves()
+    plain = region(logits, score=score)
+    pure = np.asarray(impurity.one_class(plain.prediction, radius=1))
+    assert 0 < pure.sum() < pure.size
+    one, again, other = (
+        np.asarray(region(logits, score=score, ties="random", key=jax.random.key(seed)).score)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, again)
+    np.testing.assert_array_equal(one[~pure], np.asarray(plain.score)[~pure])
+    assert one[~pure].min() >= 0 > one[pure].max()
+    assert one.min() > -1
+    assert len(np.unique(one[pure])) == pure.sum()
+    assert (one[pure] != other[pure]).all()
+
+
+def test_class_balanced_ties_are_drawn_by_weight():
+    """Order of u^(1/w): the first of all ties is of a class with its share of the weight."""
+    logits = halves()
+    prediction = np.asarray(region(logits).prediction)
+    pure = np.asarray(impurity.one_class(jnp.asarray(prediction), radius=1))
+    weight = jnp.asarray([1.0, 1.0, 1.0, 4.0, 1.0])
+    drawn = jax.jit(
+        jax.vmap(
+            lambda key: (
+                scores.score_maps(
+                    logits,
+                    unit="region",
+                    radius=1,
+                    ties="class_balanced",
+                    tie_weight=weight,
+                    key=key,
+                ).score
+            )
+        )
+    )(jax.random.split(jax.random.key(0), 400))
+    first = np.where(pure[None], drawn, -np.inf).reshape(400, -1).argmax(axis=1)
+    mass = np.asarray(weight)[prediction[pure]]
+    share = mass[prediction[pure] == 3].sum() / mass.sum()
+    # Four standard deviations of 400 draws.
+    assert abs((prediction.ravel()[first] == 3).mean() - share) < 4 * np.sqrt(
+        share * (1 - share) / 400
+    )
+    # The same numbers as without weights, in another order across classes, not within one.
+    key = jax.random.key(5)
+    equal = np.asarray(region(logits, ties="random", key=key).score)
+    balanced = region(logits, ties="class_balanced", tie_weight=weight, key=key).score
+    for c in (1, 3):
+        at = pure & (prediction == c)
+        order = np.argsort(equal[at])
+        assert (np.diff(np.asarray(balanced)[at][order]) > 0).all()
+
+
+def test_a_diverged_network_is_seen_behind_ties():
+    logits = halves().at[3, 3, 0].set(jnp.nan)
+    maps = region(logits, ties="random", key=jax.random.key(0))
+    assert np.isnan(maps.score).any()
+
+
+def test_cap_of_an_image():
+    assert budget.capped(10, 0.0) is None
+    assert [budget.capped(10, cap) for cap in (1, 1.1, 1.11, 2.5)] == [10, 11, 12, 25]
+    assert budget.capped(1, 1.5) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"class_evidence": "expcted"}, InputError, "did you mean 'expected'"),
+        ({"ties": "randm"}, InputError, "did you mean 'random'"),
+        ({"ties": "random", "score": "entropy"}, ValueError, "no impurity"),
+        ({"impurity_floor": 0.1, "score": "random"}, ValueError, "no impurity"),
+        ({"impurity_floor": -0.1}, ValueError, "0 or more"),
+        ({"class_evidence": "true"}, ValueError, "needs the true classes"),
+        ({"ties": "random"}, ValueError, "needs a key"),
+        ({"ties": "class_balanced"}, ValueError, "needs their weights"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        scores.score_maps(made(), **{"unit": "region", "radius": 1, **arguments})

@@ -1,0 +1,160 @@
+"""What a round tells the acquirer of the classes, from the answers to the rounds before."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cbda_jax import acquisition, annotation
+from cbda_jax.data import labels, records
+from cbda_jax.methods import METHODS, Method
+from cbda_jax.run.acquirer import Acquirer
+from cbda_jax.run.rounds import Rounds
+from cbda_jax.training import TrainState
+
+IDS = ("a", "b")
+LABELS = np.zeros((2, 12, 16), np.uint8)
+LABELS[0, :, 8:] = 5
+LABELS[1, :6] = 255
+LABELS[1, 6:, :4] = 7
+
+
+class Pool(records.Records):
+    ids = IDS
+
+    def __init__(self):
+        pass
+
+    def __len__(self):
+        return len(IDS)
+
+    def image(self, index):
+        return np.zeros((12, 16, 3), np.uint8)
+
+    def label(self, index):
+        return LABELS[index]
+
+
+def column(values, dtype=np.int32):
+    return np.array(values, dtype)
+
+
+def asked(number, image, row, col, predicted):
+    return annotation.Queries(
+        round=number,
+        step=number,
+        image_ids=IDS,
+        image=column(image),
+        row=column(row),
+        col=column(col),
+        score=np.ones(len(image), np.float32),
+        predicted=column(predicted, np.uint8),
+        radius=1,
+        about={},
+    )
+
+
+def rounds_of(tmp_path, method):
+    rounds = Rounds(
+        tmp_path,
+        Pool(),
+        labels.label_space(19),
+        name="test",
+        method=method,
+        budget=0.1,
+        count=3,
+        gallery=0,
+        first=True,
+    )
+    # In truth 5, 0, 7, void; then 0.
+    rounds.log.append(asked(1, [0, 0, 1, 1], [3, 9, 9, 2], [12, 2, 1, 9], [5, 5, 7, 7]))
+    rounds.log.append(asked(2, [1], [9], [12], [5]))
+    return rounds
+
+
+def test_confusion_is_that_of_the_centres_without_void(tmp_path):
+    rounds = rounds_of(tmp_path, METHODS["cb"])
+    assert not rounds._confusion(1).any()
+    second = np.zeros((19, 19), np.int64)
+    second[5, 5] = second[0, 5] = second[7, 7] = 1
+    np.testing.assert_array_equal(rounds._confusion(2), second)
+    second[0, 5] += 1
+    np.testing.assert_array_equal(rounds._confusion(3), second)
+
+
+def test_weights_are_clipped_and_then_corrected(tmp_path):
+    method = Method(class_balance="inverse_power", class_evidence="corrected", weight_ratio=4)
+    rounds = rounds_of(tmp_path, method)
+    found = rounds._score_balance(3)
+    counts = rounds._classes(3)
+    assert counts[[0, 5, 7]].min() > 0
+    clipped = acquisition.clip_weights(acquisition.class_weights(counts, "inverse_power"), 4)
+    expected = clipped.copy()
+    expected[5] = (11 * clipped[5] + 2 * clipped[0]) / 13
+    np.testing.assert_allclose(found["weights"], expected, rtol=1e-6)
+    assert found["tie_weights"] is None
+
+
+@pytest.mark.parametrize("name", ["cb", "cbda_quota"])
+def test_balance_begins_at_its_round(tmp_path, name):
+    plain = METHODS[name]
+    later = Method(**{**vars(plain), "balance_from": 3, "ties": "class_balanced"})
+    rounds = rounds_of(tmp_path, later)
+    assert rounds._score_balance(2) == {"weights": None, "tie_weights": None}
+    assert rounds._quota(2) == {}
+    assert rounds._score_balance(3)["tie_weights"] is not None
+    if name == "cb":
+        expected = acquisition.class_weights(rounds._classes(3), "exp")
+        np.testing.assert_array_equal(rounds._score_balance(3)["weights"], expected)
+    else:
+        assert rounds._score_balance(3)["weights"] is None
+        np.testing.assert_array_equal(rounds._quota(3)["counts"], rounds._classes(3))
+        assert rounds._quota(3)["group_of"] is None
+
+
+STATE = TrainState(step=jnp.int32(0), params={}, frozen={}, opt_state=())
+
+
+class Recorder(Acquirer):
+    """An acquirer that only notes what it is told."""
+
+    def __init__(self):
+        pass
+
+    def choose(self, state, image, count, **told):
+        self.told = told
+        nothing = np.zeros(0, np.int32)
+        selection = acquisition.Selection(
+            nothing, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.uint8)
+        )
+        return selection, acquisition.Report(1, 0, np.zeros(19, int), np.zeros(19, int))
+
+
+@pytest.mark.parametrize(
+    ("method", "most", "knows"),
+    [
+        (METHODS["cbda_plain"], None, False),
+        (Method(class_balance="exp", allocation="global", image_cap=1.5), 2, False),
+        (METHODS["cb_oracle"], None, True),
+    ],
+)
+def test_what_the_acquirer_is_told(tmp_path, method, most, knows):
+    acquirer = Recorder()
+    rounds_of(tmp_path, method)._choose(3, 9, STATE, acquirer, lambda: None)
+    told = acquirer.told
+    assert told["picks_per_image"] == 1
+    assert told["most_in_image"] == most
+    assert (told["truth"] is not None) == knows
+    if knows:
+        np.testing.assert_array_equal(told["truth"](1), LABELS[1])
+
+
+def test_a_quota_over_corrected_classes_is_logged(tmp_path):
+    method = Method(class_balance="quota", allocation="global", class_evidence="corrected")
+    rounds, acquirer = rounds_of(tmp_path, method), Recorder()
+    # Eleven more answers that what was predicted as 5 is 0.
+    rounds._confusions[1] = np.zeros((19, 19), np.int64)
+    rounds._confusions[1][0, 5] = 11
+    queries = rounds._choose(3, 9, STATE, acquirer, lambda: None)
+    assert acquirer.told["group_of"].tolist() == [c if c != 5 else 0 for c in range(19)]
+    assert queries.about["quota_class"] == acquirer.told["group_of"].tolist()
+    assert "quota" in queries.about

@@ -1,0 +1,240 @@
+"""The launchers: what they start, whom they pass signals to, and what they make of the ends."""
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+
+
+def _launcher(program, *flags):
+    # So short a program is the same in all processes; it finds its number in `me`.
+    start = 'import os, signal, sys, time; me = int(sys.argv[-1].split("=")[1])\n'
+    return [
+        *(sys.executable, SCRIPTS / "launch_local.py", "--processes=3", *flags, "--"),
+        *(sys.executable, "-c", start + textwrap.dedent(program)),
+    ]
+
+
+def _launch(program, *flags, **options):
+    return subprocess.run(
+        _launcher(program, *flags), capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def test_every_process_is_told_which_it_is():
+    done = _launch(
+        "print(sys.argv[1:], os.environ['JAX_NUM_CPU_DEVICES'], flush=True)",
+        "--devices-per-process=2",
+    )
+    assert done.returncode == 0, done.stderr
+    (coordinator,) = re.findall(r"--coordinator=127\.0\.0\.1:\d+", done.stdout)
+    expected = [coordinator, "--processes=3"]
+    assert done.stdout == f"{[*expected, '--process=0']} 2\n"
+    # What the others say is marked, and kept apart from the output of the first.
+    assert sorted(done.stderr.splitlines()) == [
+        f"[{i}] {[*expected, f'--process={i}']} 2" for i in (1, 2)
+    ]
+
+
+def test_flags_go_to_the_main_program():
+    done = subprocess.run(
+        [
+            sys.executable,
+            SCRIPTS / "launch_local.py",
+            "--processes=1",
+            "--",
+            "--version-of-nothing",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "version-of-nothing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        ("[0, 0, 0]", 0),
+        # The others only say that one has ended.
+        ("[76, 3, 76]", 3),
+        ("[76, 76, 76]", 76),
+        ("[75, 75, 75]", 75),
+        ("[0, 0, 5]", 5),
+    ],
+)
+def test_the_status_is_that_of_the_cause(ends, status):
+    assert _launch(f"sys.exit({ends}[me])").returncode == status
+
+
+def test_a_killed_process_is_named():
+    done = _launch("os.kill(os.getpid(), 9) if me == 1 else sys.exit(76)")
+    assert done.returncode == 128 + 9
+    assert "launch_local: process 1 of 3 ended with SIGKILL\n" in done.stderr
+
+
+def test_whoever_does_not_end_is_ended():
+    start = time.monotonic()
+    done = _launch("sys.exit(4) if me == 1 else time.sleep(50)", "--patience=0.5")
+    assert time.monotonic() - start < 40
+    assert done.returncode == 4
+    assert "process 0, 2 still there after 0.5 s: killed" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_passed_on(number):
+    program = f"""
+        signal.signal({int(number)}, lambda *_: sys.exit(75))
+        os.write(2, b"ready\\n")
+        time.sleep(50)
+    """
+    with subprocess.Popen(_launcher(program), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for _ in range(3):
+            assert process.stderr.readline().endswith("ready\n")
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    assert process.returncode == 75
+
+
+def test_a_number_of_processes_is_checked():
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "launch_local.py", "--processes=0", "--", "--config=x"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith("--processes: 0 found, expected 1 or more\n")
+
+
+def test_the_launcher_knows_the_status_of_hosts():
+    # It does not import the package, which takes seconds.
+    found = {}
+    for path in (SCRIPTS / "launch_local.py", ROOT / "cbda_jax" / "runtime" / "hosts.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LOST_STATUS":
+                found[path] = ast.literal_eval(node.value)
+    assert list(found.values()) == [76, 76]
+
+
+# ----------------------------------------------------------------- shell scripts
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """`shell(script, *arguments)`: runs it where `gcloud` and others only note what they get."""
+    fakes = tmp_path / "bin"
+    fakes.mkdir()
+    noted = tmp_path / "noted"
+    for name in ("gcloud", "srun", "scontrol"):
+        fake = fakes / name
+        fake.write_text(
+            f'#!/usr/bin/env bash\nprintf "%s\\n" {name} "$@" >> {noted}\n'
+            f'[[ {name} = scontrol ]] || exit "${{STATUS:-0}}"\n'
+        )
+        fake.chmod(0o755)
+
+    def run(script, *arguments, **environment):
+        done = subprocess.run(
+            ["bash", SCRIPTS / script, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={"PATH": f"{fakes}{os.pathsep}{os.environ['PATH']}", **environment},
+        )
+        return done, noted.read_text().splitlines() if noted.exists() else []
+
+    return run
+
+
+@pytest.mark.parametrize("script", ["launch_tpu.sh", "launch_slurm.sbatch"])
+def test_bash_can_read(script):
+    subprocess.run(["bash", "-n", SCRIPTS / script], check=True)
+
+
+def test_tpu_runs_the_same_on_all_workers(shell, tmp_path):
+    flags = ["--config=configs/gta2city.py:method=cbda", "--workdir=/mnt/it's here/$HOME"]
+    done, noted = shell(
+        "launch_tpu.sh",
+        *("--name", "pod", "--zone", "us-west4-a", "--folder", "code", "--"),
+        *flags,
+    )
+    assert done.returncode == 0, done.stderr
+    assert noted[:-1] == [
+        *("gcloud", "compute", "tpus", "tpu-vm", "ssh", "pod"),
+        *("--zone=us-west4-a", "--worker=all"),
+    ]
+    # What the shells at the other end make of it.
+    (tmp_path / "code").mkdir()
+    python = tmp_path / "bin" / "python3"
+    python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    there = subprocess.run(
+        ["bash", "-c", noted[-1].removeprefix("--command=")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "HOME": "/root"},
+    )
+    assert there.stdout.splitlines() == ["-m", "cbda_jax.main", "--distributed=on", *flags]
+
+
+def test_tpu_stops_a_run(shell):
+    done, noted = shell(
+        "launch_tpu.sh", *("--name", "pod", "--zone", "z", "--project", "mine", "--stop")
+    )
+    assert done.returncode == 0, done.stderr
+    assert noted[6:] == [
+        *("--zone=z", "--project=mine", "--worker=all"),
+        "--command=pkill -TERM -f 'cbda_jax[.]main' || true",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--name is missing"),
+        (("--name", "pod"), "--zone is missing"),
+        (("--name",), "--name needs a value"),
+        (("--name", "pod", "--zone", "z"), "no flags of the run found"),
+        (("--config=x",), "--config=x found, expected a flag below"),
+    ],
+)
+def test_tpu_says_what_is_missing(shell, arguments, message):
+    done, noted = shell("launch_tpu.sh", *arguments)
+    assert done.returncode == 64
+    assert done.stderr.startswith(f"launch_tpu.sh: {message}")
+    assert "usage: launch_tpu.sh --name TPU --zone ZONE" in done.stderr
+    assert not noted
+
+
+@pytest.mark.parametrize("status", [0, 2, 75, 76, 137])
+def test_slurm_puts_back_what_was_stopped_in_time(shell, status):
+    done, noted = shell(
+        "launch_slurm.sbatch", "--config=a b", SLURM_JOB_ID="17", STATUS=str(status)
+    )
+    assert done.returncode == status
+    step = ["srun", "--kill-on-bad-exit=0", "--label", "python", "-m", "cbda_jax.main"]
+    requeued = ["scontrol", "requeue", "17"] if status == 75 else []
+    assert noted == [*step, "--config=a b", *requeued]
+
+
+def test_slurm_says_what_is_missing(shell):
+    for arguments, message in [((), "usage: sbatch"), (("--config=x",), "no SLURM job found")]:
+        done, noted = shell("launch_slurm.sbatch", *arguments)
+        assert done.returncode == 64
+        assert message in done.stderr
+        assert not noted
