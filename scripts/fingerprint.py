@@ -44,7 +44,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "random_pixels": ("method=random_pixels",),
     "cb_oracle": ("method=cb_oracle",),
     "cbda, two processes": ("method=cbda",),
-    "ripu_pixel": ("method=ripu_pixel",),
+    "ripu_pixel": ("method=ripu_pixel", "--config.acquisition.radius=3"),
     "corrected quota": ("method=cbda_quota", f"{_ACQUISITION}class_evidence=corrected"),
     "corrected weights, balanced ties": (
         "method=cb,class_balance=inverse_power",
@@ -81,8 +81,8 @@ def main() -> None:
             _run(options.checkout.absolute(), RUNS[name], workdir, "two processes" in name)
             found[name] = fingerprint(workdir)
             print(f"{name:34} {'  '.join(map(str, found[name].values()))}", flush=True)
-        if options.out:
-            options.out.write_text(json.dumps(found, indent=2) + "\n")
+            if options.out:
+                options.out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def _run(checkout: Path, arguments: tuple[str, ...], workdir: Path, two: bool) -> None:

@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from cbda_jax import console as progress
+from cbda_jax import console
 from cbda_jax.console import duration
 
 
@@ -20,7 +20,7 @@ def clock(monkeypatch):
 
 
 def test_lines_say_how_far_how_fast_and_until_when(clock, capsys):
-    with progress(1500, "train") as bar:
+    with console.progress(1500, "train") as bar:
         for _ in range(400):
             clock[0] += 0.125
             bar.update(1, loss=0.71312)
@@ -33,7 +33,7 @@ def test_lines_say_how_far_how_fast_and_until_when(clock, capsys):
 
 
 def test_lines_are_at_least_ten_seconds_apart(clock, capsys):
-    with progress(1000, "train") as bar:
+    with console.progress(1000, "train") as bar:
         for _ in range(1000):
             clock[0] += 0.025
             bar.update()
@@ -41,7 +41,7 @@ def test_lines_are_at_least_ten_seconds_apart(clock, capsys):
 
 
 def test_resumed_phase_counts_from_where_it_stood(clock, capsys):
-    with progress(100, "train", initial=90) as bar:
+    with console.progress(100, "train", initial=90) as bar:
         clock[0] += 20
         bar.update(10)
     first, last = capsys.readouterr().err.splitlines()
@@ -50,7 +50,7 @@ def test_resumed_phase_counts_from_where_it_stood(clock, capsys):
 
 
 def test_eta_forgets_the_slow_start(clock, capsys):
-    with progress(100, "train") as bar:
+    with console.progress(100, "train") as bar:
         clock[0] += 60
         bar.update()
         for _ in range(10):
@@ -61,7 +61,7 @@ def test_eta_forgets_the_slow_start(clock, capsys):
 
 def test_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setattr("sys.stderr", stream := Terminal())
-    with progress(4, "evaluate", unit="image") as bar:
+    with console.progress(4, "evaluate", unit="image") as bar:
         for i in range(4):
             bar.update(1, miou=0.25 * i)
     shown = stream.getvalue()
@@ -72,13 +72,13 @@ def test_terminal_gets_a_bar(monkeypatch):
 
 
 def test_disabled_is_silent(capsys):
-    with progress(4, "evaluate", enabled=False) as bar:
+    with console.progress(4, "evaluate", enabled=False) as bar:
         bar.update(4, loss=1.0)
     assert capsys.readouterr() == ("", "")
 
 
 def test_standard_output_stays_clean(capsys):
-    with progress(4, "evaluate") as bar:
+    with console.progress(4, "evaluate") as bar:
         bar.update(4)
     out, err = capsys.readouterr()
     assert not out

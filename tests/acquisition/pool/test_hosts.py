@@ -21,7 +21,7 @@ def test_hosts_choose_what_one_chooses(processes, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    worker = Path(__file__).with_name("pool_worker.py")
+    worker = Path(__file__).parents[1] / "pool_worker.py"
     root = Path(__file__).parents[3]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(4 // processes), "PYTHONPATH": str(root)}
     running = [
