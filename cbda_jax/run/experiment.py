@@ -13,13 +13,14 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cbda_jax import annotation, console, ranges, reporting, sharding
+from cbda_jax import annotation, console, reporting, sharding
 from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.config import check, flat
 from cbda_jax.data import labels, pipeline, png, records
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 from cbda_jax.methods import Method
-from cbda_jax.run import assembly, outcome
+from cbda_jax.run import assembly, checks, outcome
 from cbda_jax.run import workdir as workdirs
 from cbda_jax.run.acquirer import Acquirer, Scoring
 from cbda_jax.run.evaluator import Evaluator
@@ -41,7 +42,7 @@ def run(
     """Runs, or goes on with, the experiment of a workdir.
 
     Args:
-        config: see `configs/common.py`.
+        config: of `cbda_jax.config`.
         workdir: everything that the run makes goes here.
         mode: "train" for the whole loop; "evaluate" for the latest checkpoint's figures and
             predictions; "acquire" for one round from the latest checkpoint.
@@ -53,20 +54,21 @@ def run(
     Raises:
         InputError: the config, the data, the workdir or `until` is not as expected.
     """
-    ranges.check(config)
+    check(config)
     if until is not None and (mode != "train" or not 1 <= until <= config.training.steps):
         raise InputError(
             f"--until: step {until} with --mode={mode} found, expected a step from 1 to "
             f"{config.training.steps} (training.steps) with --mode=train"
         )
     method = assembly.resolve_method(config)
-    workdirs.claim(workdir, config, write=False)
+    workdirs.claim(workdir, config, write=False, mode=mode)
     if mode != "train":
         workdirs.check_run(workdir)
     result = workdirs.read_result(workdir)
     if mode == "train" and result is not None:
         console.say(f"{workdir}: this run has finished; nothing to do\n\n{result['table']}")
         return
+    assembly.check_files(config, method, mode)
     # Evaluation looks on, also at a run that goes on in another process.
     writes = mode != "evaluate"
     with lock.hold(workdir) if writes else nullcontext() as held, Preemption() as preemption:
@@ -124,7 +126,7 @@ class Experiment:
             first=self.is_first,
         )
         if method.acquires:
-            assembly.check_budget(config.acquisition.budget, method, self.rounds.native)
+            checks.check_budget(config.acquisition.budget, method, self.rounds.native)
         self.network = assembly.create_network(config, self.space.num_classes, self.mesh)
         self.trace = StepTrace(workdir / "tensorboard", profile if self.is_first else 0)
 
@@ -406,7 +408,7 @@ class Experiment:
         outcome.conclude(
             self.workdir,
             values,
-            config=self.config,
+            settings=flat(self.config),
             space=self.space,
             budget=self.config.acquisition.budget if self.method.acquires else None,
             radius=self.rounds.squares.label_radius,
