@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from cbda_jax import acquisition, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.data import pipeline, records
+from cbda_jax.data import labels, pipeline, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
 from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
@@ -24,6 +24,60 @@ from cbda_jax.runtime import hosts
 
 Config = Any
 """An `ml_collections.ConfigDict`, whose fields have no static type; see `configs/common.py`."""
+
+
+class Parts(NamedTuple):
+    """What a config means: all that stays the same while a run goes on.
+
+    Attributes:
+        config: every field.
+        method: what is acquired, and what is trained on.
+        space: the classes.
+        round_steps: the steps before which rounds are held.
+        mesh: the devices of all hosts.
+        host: (index, count) of this process.
+        dataset: opens a data set at a size (height, width), and prepares it when it is first
+            needed; the same object each time.
+        pool: the target images.
+        network: the network, its training step and its state at step 0.
+    """
+
+    config: Config
+    method: Method
+    space: labels.LabelSpace
+    round_steps: tuple[int, ...]
+    mesh: Mesh
+    host: tuple[int, int]
+    dataset: Callable[[str, tuple[int, int]], records.Records]
+    pool: records.Records
+    network: "Network"
+
+
+def assemble(config: Config, method: Method) -> Parts:
+    """Opens and creates what a run consists of. Nothing is written but prepared data.
+
+    Raises:
+        InputError: the config names what is not there, or what does not fit together.
+    """
+    space = labels.label_space(config.num_classes)
+    steps = round_steps(config, method)
+    mesh = sharding.make_mesh()
+    if method.source:
+        sharding.check_batch(config.data.source_batch, mesh, "data.source_batch")
+    if method.target:
+        sharding.check_batch(config.data.target_batch, mesh, "data.target_batch")
+    opened = functools.cache(functools.partial(open_records, config))
+    return Parts(
+        config=config,
+        method=method,
+        space=space,
+        round_steps=steps,
+        mesh=mesh,
+        host=(jax.process_index(), jax.process_count()),
+        dataset=opened,
+        pool=opened(config.data.target, tuple(config.data.target_size)),
+        network=create_network(config, space.num_classes, mesh),
+    )
 
 
 def resolve_method(config: Config) -> Method:
