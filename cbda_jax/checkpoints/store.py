@@ -6,6 +6,7 @@ another network, an error, from a damaged one, which is put aside for the one be
 """
 
 import functools
+import hashlib
 import logging
 import os
 import re
@@ -228,6 +229,18 @@ class Checkpoints:
             except OSError:
                 moved = ", cannot be renamed"
         console.say(f"{path}: damaged checkpoint{moved}; using the one before ({error})")
+
+
+def content_digest(folder: Path) -> str | None:
+    """What the arrays of the newest checkpoint of a folder are, as a SHA-256; None: there is none.
+
+    Of the manifest, which has the checksum of every array.
+    """
+    steps = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    if not steps:
+        return None
+    path = folder / str(max(steps)) / "manifest" / "metadata"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _Manager(ocp.CheckpointManager):

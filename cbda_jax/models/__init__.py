@@ -16,9 +16,9 @@ from cbda_jax.models.segformer import SIZES, SegFormer
 from cbda_jax.models.unet import SmallUNet
 from cbda_jax.models.weights import load_torch_weights
 
-__all__ = ["FrozenStat", "create_model", "is_head", "load_torch_weights", "normalize"]
+__all__ = ["NETWORKS", "FrozenStat", "create_model", "is_head", "load_torch_weights", "normalize"]
 
-_NETWORKS: dict[str, Callable[..., nnx.Module]] = {
+NETWORKS: dict[str, Callable[..., nnx.Module]] = {
     "small_unet": SmallUNet,
     "deeplabv2_resnet101": DeepLabV2,
     "deeplabv3plus_resnet101": DeepLabV3Plus,
@@ -54,9 +54,9 @@ def create_model(
     Raises:
         InputError: unknown name.
     """
-    if name not in _NETWORKS:
-        raise InputError(f"network {name!r} found, expected one of {', '.join(sorted(_NETWORKS))}")
-    return _NETWORKS[name](num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
+    if name not in NETWORKS:
+        raise InputError(f"network {name!r} found, expected one of {', '.join(sorted(NETWORKS))}")
+    return NETWORKS[name](num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
 
 
 def normalize(images: UInt8[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, console, ranges, reporting
+from cbda_jax import annotation, console, reporting
 from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.config import check, flat
 from cbda_jax.data import pipeline, png
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
-from cbda_jax.run import assembly, outcome, workdir
+from cbda_jax.run import assembly, checks, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer, Scoring
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.run.rounds import Rounds
@@ -34,7 +35,7 @@ def run(
     """Runs the experiment of a workdir, or goes on with it.
 
     Args:
-        config: see `configs/common.py`.
+        config: of `cbda_jax.config`.
         folder: the workdir; everything that the run makes goes here.
         mode: "train" for the whole loop; "evaluate" for the latest checkpoint's figures and
             predictions; "acquire" for one round from the latest checkpoint.
@@ -47,20 +48,21 @@ def run(
         InputError: the config, the data, the workdir or `until` is not as expected.
         Preempted: the machine is wanted back; everything is saved.
     """
-    ranges.check(config)
+    check(config)
     if until is not None and (mode != "train" or not 1 <= until <= config.training.steps):
         raise InputError(
             f"--until: step {until} with --mode={mode} found, expected a step from 1 to "
             f"{config.training.steps} (training.steps) with --mode=train"
         )
     method = assembly.resolve_method(config)
-    workdir.claim(folder, config, write=False)
+    workdir.claim(folder, config, write=False, mode=mode)
     if mode != "train":
         workdir.check_run(folder)
     result = workdir.read_result(folder)
     if mode == "train" and result is not None:
         console.say(f"{folder}: this run has finished; nothing to do\n\n{result['table']}")
         return
+    assembly.check_files(config, method, mode)
     # Evaluation looks on, also at a run that goes on in another process.
     writes = mode != "evaluate"
     with lock.hold(folder) if writes else nullcontext() as held, Preemption() as preemption:
@@ -104,7 +106,7 @@ def _open_rounds(parts: assembly.Parts, folder: Path) -> Rounds:
         first=hosts.is_first(),
     )
     if method.acquires:
-        assembly.check_budget(config.acquisition.budget, method, rounds.native)
+        checks.check_budget(config.acquisition.budget, method, rounds.native)
     return rounds
 
 
@@ -421,7 +423,7 @@ class Experiment:
         outcome.conclude(
             self.folder,
             values,
-            config=self.config,
+            settings=flat(self.config),
             space=self.parts.space,
             budget=self.config.acquisition.budget if self.parts.method.acquires else None,
             radius=self.rounds.squares.label_radius,
