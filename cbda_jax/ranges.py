@@ -142,6 +142,11 @@ RULES = (
         "a whole number from 0 to 512",
         lambda value: type(value) is int and 0 <= value <= 512,
     ),
+    _of_method(
+        "acquisition.share",
+        "a number above 0, at most 1",
+        lambda value: _finite(value) and 0 < value <= 1,
+    ),
     _limit("acquisition.weight_ratio"),
     _of_method(
         "acquisition.balance_from",

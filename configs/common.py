@@ -92,11 +92,17 @@ def base() -> ml_collections.ConfigDict:
     acquisition = config.acquisition = ml_collections.ConfigDict()
     acquisition.budget = 0.05  # fraction of all target pixels, over all rounds
     acquisition.rounds = (400, 480, 560, 640, 720)  # held before these steps
-    acquisition.score = config_dict.placeholder(str)  # ripu, entropy, impurity, random
+    # A key of cbda_jax.acquisition.SCORES (ripu, entropy, impurity, margin, least_confidence,
+    # random, pixelpick), or the import path of another one: "module:function".
+    acquisition.score = config_dict.placeholder(str)
     acquisition.unit = config_dict.placeholder(str)  # region, pixel
     acquisition.radius = config_dict.placeholder(int)
-    # none, quota, or a scheme of acquisition.class_weights: exp, inverse_power, ...
+    acquisition.share = config_dict.placeholder(float)  # of an image's pixels; of pixelpick
+    # none, quota, a key of cbda_jax.acquisition.SCHEMES (exp, inverse_power, inverse_log,
+    # median_frequency, effective_number), or the import path of another one: "module:function".
     acquisition.class_balance = config_dict.placeholder(str)
+    # Parameters of the scheme, as "power=0.5,prior=0.1"; those left out keep its defaults.
+    acquisition.class_balance_options = config_dict.placeholder(str)
     acquisition.allocation = config_dict.placeholder(str)  # per_image, global
     # Of which class a pixel gets the weight: argmax (the predicted one), expected (under the
     # softmax), corrected (what the predicted class turned out to be so far), true (a diagnostic).

@@ -17,7 +17,7 @@ ELSEWHERE = {
     *("data.synthetic_city.target_test", "data.synthetic_city.seed"),
     *("training.optimizer", "training.consistency"),
     *(f"acquisition.{name}" for name in ("score", "unit", "class_balance", "allocation")),
-    *("acquisition.class_evidence", "acquisition.ties"),
+    *("acquisition.class_evidence", "acquisition.class_balance_options", "acquisition.ties"),
 }
 
 BAD = {
@@ -51,6 +51,7 @@ BAD = {
     "acquisition.budget": (-0.1, 1.1, math.nan),
     "acquisition.rounds": ((2.5,), ("400",), 400, (True,)),
     "acquisition.radius": (-1, 1.0, 513, True),
+    "acquisition.share": (0, 1.1, math.nan, True, "0.05"),
     "acquisition.weight_ratio": (-1, 0.5, math.inf, True, "4"),
     "acquisition.balance_from": (0, 1.0, True, 1001),
     "acquisition.image_cap": (-1, 0.9, math.nan, True),
@@ -76,6 +77,7 @@ GOOD = {
     "acquisition.budget": (0, 1, 1.0),
     "acquisition.rounds": ((), [0, 5]),
     "acquisition.radius": (None, 0, 32),
+    "acquisition.share": (0, 1.1, math.nan, True, "0.05"),
     "acquisition.weight_ratio": (None, 0, 1, 4.5),
     "acquisition.balance_from": (None, 1, 2),
     "acquisition.image_cap": (None, 0, 1, 1.5),

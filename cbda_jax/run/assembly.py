@@ -19,7 +19,7 @@ from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.data import pipeline, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
-from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
+from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
 from cbda_jax.runtime import hosts
 
 Config = Any
@@ -34,24 +34,13 @@ def resolve_method(config: Config) -> Method:
             be together; nothing to train on.
     """
     chosen = {field: config.acquisition[field] for field in FIELDS}
-    method = dataclasses.replace(
-        get_method(config.method), **{k: v for k, v in chosen.items() if v is not None}
-    )
-    for field, known in CHOICES.items():
-        value = getattr(method, field)
-        if value not in known:
-            raise InputError(
-                f"acquisition.{field}: {value!r} found, expected one of {', '.join(known)}"
-                f"{near(value, known)}"
-            )
-    if method.radius < 0:
-        raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
+    method = changed(get_method(config.method), {k: v for k, v in chosen.items() if v is not None})
     problems = [*contradictions(method)] if method.acquires else []
     # Only what is asked for: a method's own may come too late for few rounds.
     begins = config.acquisition.balance_from or 1
     if method.acquires and begins > max(len(config.acquisition.rounds), 1):
         problems.append(
-            f"acquisition.balance_from: {method.balance_from} found, expected at most "
+            f"acquisition.balance_from: {begins} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"
         )
     if problems:
@@ -92,18 +81,18 @@ def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) ->
 
     Args:
         budget: fraction of all pixels.
-        method: unit and radius.
+        method: whose picks they are.
         shape: (height, width) of the native labels.
 
     Raises:
         InputError: the budget is not above 0, or above what picks can reach at all.
     """
-    limits = acquisition.reach(shape, acquisition.geometry(method.unit, method.radius))
+    limits = acquisition.reach(shape, method.scoring.squares)
     if not 0 < budget <= limits.most:
         raise InputError(
             f"acquisition.budget: {budget:g} found, expected above 0 and at most "
-            f"{limits.most:.4g}, all that picks of unit {method.unit} and radius {method.radius} "
-            f"reach in an image of {shape[0]} x {shape[1]}"
+            f"{limits.most:.4g}, all that picks of unit {method.scoring.unit} and radius "
+            f"{method.scoring.radius} reach in an image of {shape[0]} x {shape[1]}"
         )
     if budget > limits.always:
         console.say(

@@ -21,7 +21,7 @@ from cbda_jax.files import write_atomic
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly, outcome
 from cbda_jax.run import workdir as workdirs
-from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.run.acquirer import Acquirer, Sizes
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
@@ -301,19 +301,9 @@ class Experiment:
         return Acquirer(
             self.network.graphdef,
             self.mesh,
-            Scoring(
-                native=self.rounds.native,
-                via=tuple(config.data.target_size),
-                unit=self.method.unit,
-                score=self.method.score,
-                radius=self.method.radius,
-                clamp_impurity=config.acquisition.clamp_impurity,
-                seed=config.seed,
-                class_evidence=self.method.class_evidence,
-                impurity_floor=self.method.impurity_floor,
-                ties=self.method.ties,
-            ),
-            num_classes=self.space.num_classes,
+            self.method.scoring,
+            Sizes(native=self.rounds.native, via=tuple(config.data.target_size)),
+            seed=config.seed,
             batch=config.acquisition.batch_per_device * self.mesh.size,
             host=self.host,
             threads=config.data.threads,
