@@ -251,7 +251,12 @@ _ACQUISITION = (
         "The steps before which rounds are held.",
     ),
     Field(
-        "acquisition.score", str, of_method(text("a name")), "ripu, entropy, impurity or random."
+        "acquisition.score",
+        str,
+        of_method(text("a name")),
+        "A key of cbda_jax.acquisition.SCORES (ripu, entropy, impurity, margin, "
+        "least_confidence, random, pixelpick), or the import path of another one: "
+        '"module:function".',
     ),
     Field("acquisition.unit", str, of_method(text("a name")), "region or pixel."),
     Field(
@@ -261,10 +266,25 @@ _ACQUISITION = (
         "k. Regions are (2k + 1)^2 pixels; a pixel blocks (2k + 1)^2 around itself.",
     ),
     Field(
+        "acquisition.share",
+        float,
+        of_method(number("a number above 0, at most 1", lambda value: 0 < value <= 1)),
+        "Which part of an image's pixels pixelpick draws from.",
+    ),
+    Field(
         "acquisition.class_balance",
         str,
         of_method(text("a name")),
-        "none, quota, or a scheme of class weights: exp, inverse_power, ...",
+        "none, quota, a key of cbda_jax.acquisition.SCHEMES (exp, inverse_power, inverse_log, "
+        "median_frequency, effective_number), or the import path of another scheme: "
+        '"module:function".',
+    ),
+    Field(
+        "acquisition.class_balance_options",
+        str,
+        of_method(text("a text")),
+        'Parameters of the scheme, such as "power=0.5,prior=0.1"; those left out keep its '
+        "defaults.",
     ),
     Field(
         "acquisition.allocation",

@@ -17,8 +17,8 @@ from cbda_jax import console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.data import labels, pipeline, records
 from cbda_jax.data.sampling import DrawOrder
-from cbda_jax.errors import InputError, near
-from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
+from cbda_jax.errors import InputError
+from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
 from cbda_jax.run import checks
 from cbda_jax.runtime import hosts
 
@@ -88,24 +88,13 @@ def resolve_method(config: Config) -> Method:
             be together; nothing to train on.
     """
     chosen = {field: config.acquisition[field] for field in FIELDS}
-    method = dataclasses.replace(
-        get_method(config.method), **{k: v for k, v in chosen.items() if v is not None}
-    )
-    for field, known in CHOICES.items():
-        value = getattr(method, field)
-        if value not in known:
-            raise InputError(
-                f"acquisition.{field}: {value!r} found, expected one of {', '.join(known)}"
-                f"{near(value, known)}"
-            )
-    if method.radius < 0:
-        raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
+    method = changed(get_method(config.method), {k: v for k, v in chosen.items() if v is not None})
     problems = [*contradictions(method)] if method.acquires else []
     # Only what is asked for: a method's own may come too late for few rounds.
     begins = config.acquisition.balance_from or 1
     if method.acquires and begins > max(len(config.acquisition.rounds), 1):
         problems.append(
-            f"acquisition.balance_from: {method.balance_from} found, expected at most "
+            f"acquisition.balance_from: {begins} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"
         )
     if problems:

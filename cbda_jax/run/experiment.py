@@ -15,7 +15,7 @@ from cbda_jax.data import pipeline, png
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 from cbda_jax.run import assembly, checks, outcome, workdir
-from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.run.acquirer import Acquirer, Sizes
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
@@ -291,25 +291,15 @@ class Experiment:
 
     @functools.cached_property
     def _acquirer(self) -> Acquirer:
-        config, method = self.config, self.parts.method
+        config, parts = self.config, self.parts
         return Acquirer(
-            self.parts.network.graphdef,
-            self.parts.mesh,
-            Scoring(
-                native=self.rounds.native,
-                via=tuple(config.data.target_size),
-                unit=method.unit,
-                score=method.score,
-                radius=method.radius,
-                clamp_impurity=config.acquisition.clamp_impurity,
-                seed=config.seed,
-                class_evidence=method.class_evidence,
-                impurity_floor=method.impurity_floor,
-                ties=method.ties,
-            ),
-            num_classes=self.parts.space.num_classes,
-            batch=config.acquisition.batch_per_device * self.parts.mesh.size,
-            host=self.parts.host,
+            parts.network.graphdef,
+            parts.mesh,
+            parts.method.scoring,
+            Sizes(native=self.rounds.native, via=tuple(config.data.target_size)),
+            seed=config.seed,
+            batch=config.acquisition.batch_per_device * parts.mesh.size,
+            host=parts.host,
             threads=config.data.threads,
         )
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from cbda_jax import acquisition, annotation, console, reporting
 from cbda_jax.data import labels, records
 from cbda_jax.files import write_npz
 from cbda_jax.methods import Method
-from cbda_jax.run.acquirer import Acquirer
+from cbda_jax.run.acquirer import Acquirer, Request, Target
 from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
 
@@ -52,7 +52,7 @@ class Rounds:
         self.log = annotation.QueryLog(workdir / "queries")
         self.native = pool.label(0).shape
         self.log.check_pool(pool.ids, self.native)
-        self.squares = acquisition.geometry(method.unit, method.radius)
+        self.squares = method.scoring.squares
         self._workdir = workdir
         self._pool = pool
         self._space = space
@@ -101,38 +101,26 @@ class Rounds:
         nothing = np.zeros((classes, classes), np.int64)
         return sum((self._confusions[n] for n in range(1, number)), nothing)
 
-    def _weights(self, number: int, scheme: str) -> Float32[np.ndarray, " classes"]:
-        """Of a scheme of `acquisition.class_weights`, by predicted class."""
-        weights = acquisition.class_weights(self._classes(number), scheme)
-        if self._method.weight_ratio:
-            weights = acquisition.clip_weights(weights, self._method.weight_ratio)
-        if self._method.class_evidence == "corrected":
-            weights = acquisition.corrected_weights(weights, self._confusion(number))
-        return weights
+    def _balance(self, number: int) -> acquisition.RoundBalance:
+        """What a round is balanced by, from the answers to the rounds before."""
+        return acquisition.round_balance(
+            self._method.balance,
+            number,
+            counts=lambda: self._classes(number),
+            confusion=lambda: self._confusion(number),
+            evidence=self._method.scoring.class_evidence,
+            ties=self._method.scoring.ties,
+        )
 
-    def _score_balance(self, number: int) -> dict[str, np.ndarray | None]:
-        """The weights of a round, as `Acquirer.choose` and `Acquirer.maps` take them."""
-        method = self._method
-        balanced = number >= method.balance_from
-        weighted = balanced and method.class_balance not in ("none", "quota")
-        drawn = balanced and method.ties == "class_balanced"
-        return {
-            "weights": self._weights(number, method.class_balance) if weighted else None,
-            "tie_weights": self._weights(number, "inverse_power") if drawn else None,
-        }
-
-    def _quota(self, number: int) -> dict[str, np.ndarray | None]:
-        """The counts that a quota fills up, as `Acquirer.choose` takes them."""
-        method = self._method
-        if method.class_balance != "quota" or number < method.balance_from:
-            return {}
-        corrected = method.class_evidence == "corrected"
-        return {
-            "counts": self._classes(number),
-            "group_of": acquisition.corrected_classes(self._confusion(number))
-            if corrected
-            else None,
-        }
+    def _target(self) -> Target:
+        """The target images, as a round asks about them."""
+        ids = self._pool.ids
+        return Target(
+            len(ids),
+            self._pool.image,
+            previous=lambda index: self.log.centres(ids[index]),
+            truth=self._truth if self._method.scoring.class_evidence == "true" else None,
+        )
 
     def _truth(self, index: int) -> UInt8[np.ndarray, "height width"]:
         """The whole label of a target image, for the diagnostic that knows it."""
@@ -189,7 +177,7 @@ class Rounds:
         ids = self._pool.ids
         method = self._method
         share = acquisition.picks_per_image(self._budget, self.native, self._count, self.squares)
-        quota = self._quota(number)
+        balance = self._balance(number)
         with console.progress(
             len(ids), f"acquire round {number}", unit="image", enabled=self._first
         ) as progress:
@@ -200,30 +188,28 @@ class Rounds:
 
             chosen, report = acquirer.choose(
                 state,
-                self._pool.image,
-                len(ids),
-                previous=lambda index: self.log.centres(ids[index]),
-                number=number,
-                picks_per_image=share,
-                allocation=method.allocation,
-                **self._score_balance(number),
-                **quota,
-                most_in_image=acquisition.capped(share, method.image_cap),
-                truth=self._truth if method.class_evidence == "true" else None,
+                self._target(),
+                Request(
+                    number,
+                    share,
+                    method.allocation,
+                    most_in_image=acquisition.capped(share, method.image_cap),
+                ),
+                balance=balance,
                 done=done,
             )
         about: dict[str, Any] = {
             "method": self._name,
-            "unit": method.unit,
+            "unit": method.scoring.unit,
             "requested": share * len(ids),
             "budget": self._budget,
         }
-        if quota:
+        if balance.counts is not None:
             # By predicted class: picks that could be had, and how many were taken of them.
             about |= {"candidates": report.offered.tolist(), "quota": report.quota.tolist()}
-            if quota["group_of"] is not None:
-                # By what that class counted as, rather.
-                about["quota_class"] = quota["group_of"].tolist()
+        if balance.group_of is not None:
+            # By what that class counted as, rather.
+            about["quota_class"] = balance.group_of.tolist()
         # Records may be in any order; the log's ids are sorted.
         in_order = tuple(sorted(ids))
         place = np.searchsorted(in_order, ids).astype(np.int32)
@@ -264,11 +250,10 @@ class Rounds:
 
     def _draw(self, number: int, state: TrainState, acquirer: Acquirer) -> None:
         """Keeps the score maps of a few images for the report."""
-        weights = self._score_balance(number)
+        balance = self._balance(number)
         for index in range(min(self._gallery, len(self._pool))):
             image, image_id = self._pool.image(index), self._pool.ids[index]
-            truth = self._truth(index) if self._method.class_evidence == "true" else None
-            maps = acquirer.maps(state, image, index, number=number, truth=truth, **weights)
+            maps = acquirer.maps(state, self._target(), index, number=number, balance=balance)
             if self._first:
                 name = f"round_{number:02d}_{image_id.replace('/', '_')}.npz"
                 write_npz(
