@@ -28,7 +28,11 @@ def base() -> ml_collections.ConfigDict:
     # One of cbda_jax.methods.METHODS; fields of `acquisition` left unset follow it.
     config.method = "cbda"
     config.seed = 0
-    config.num_classes = 19  # 19 (Cityscapes) or 16 (shared with SYNTHIA)
+    # 19 (Cityscapes), 16 (shared with SYNTHIA) or 13; with a label_space as many as that has.
+    config.num_classes = 19
+    # The classes by name (cityscapes_19, synthia_16, a registered one) or import path
+    # ("my_module:MY_SPACE"); unset: those of num_classes.
+    config.label_space = config_dict.placeholder(str)
     config.network = "small_unet"  # cbda_jax.models.create_model
     # Where the network starts: an ImageNet backbone or a whole checkpoint (.safetensors or .pth),
     # or the workdir of another run, such as one of source_only; "": random.

@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from cbda_jax import acquisition, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.data import pipeline, records
+from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
+from cbda_jax.label_space import LabelSpace, resolve_label_space
 from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
 from cbda_jax.runtime import hosts
 
@@ -112,24 +114,54 @@ def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) ->
         )
 
 
+def resolve_space(config: Config) -> LabelSpace:
+    """The classes of the run: `label_space`, or what `num_classes` stands for.
+
+    Raises:
+        InputError: there is no such space, or the two disagree.
+    """
+    return resolve_label_space(config.label_space, config.num_classes)
+
+
 def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Records:
-    """Opens a data set, prepared by the first process while the others wait."""
-    dataset = name.partition("/")[0]
-    options: dict[str, Any]
-    if dataset == "synthetic_city":
-        height, width = size
-        options = {"height": height, "width": width, **config.data.synthetic_city}
-    else:
-        options = {"size": tuple(size), "num_classes": config.num_classes}
-        if config.data.root:
-            options["root"] = str(Path(config.data.root).expanduser() / dataset)
-        if config.data.source_files and name == config.data.source:
-            options["files"] = Path(config.data.source_files).expanduser()
-    opener = functools.partial(
-        records.open_records, name, data_dir=Path(config.data.dir).expanduser(), **options
-    )
+    """Opens a data set, prepared by the first process while the others wait.
+
+    Raises:
+        InputError: an unknown data set; files that are not as expected; labels of other classes
+            than the run's.
+    """
+    opener = functools.partial(records.open_records, name, **_location(config, name, size))
     prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
+
+
+def check_labels(config: Config, method: Method) -> None:
+    """Checks that the classes of the run are those of all its data sets; prepares none.
+
+    Raises:
+        InputError: an unknown data set, or labels of other classes.
+    """
+    data = config.data
+    wanted = [(name, data.target_size) for name in (data.target, data.val, data.test)]
+    if method.source:
+        wanted.append((data.source, data.source_size))
+    for name, size in wanted:
+        prepare.create_builder(name.partition("/")[0], **_location(config, name, size))
+
+
+def _location(config: Config, name: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Where and how a data set is prepared, for `create_builder`."""
+    dataset = name.partition("/")[0]
+    own = config.data.get(dataset)
+    options: dict[str, Any] = {**own} if isinstance(own, ConfigDict) else {}
+    options |= {"size": tuple(size), "label_space": resolve_space(config).name}
+    # Drawn data sets have no files.
+    if config.data.root and "root" in prepare.builder_options(dataset):
+        folder = prepare.builder_class(dataset).name
+        options["root"] = str(Path(config.data.root).expanduser() / folder)
+    if config.data.source_files and name == config.data.source:
+        options["files"] = Path(config.data.source_files).expanduser()
+    return {"data_dir": Path(config.data.dir).expanduser(), **options}
 
 
 def training_streams(

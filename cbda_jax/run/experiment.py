@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 
 from cbda_jax import annotation, console, ranges, reporting, sharding
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.data import labels, pipeline, png, records
+from cbda_jax.data import images, pipeline, records
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 from cbda_jax.methods import Method
@@ -102,7 +102,7 @@ class Experiment:
         self.config = config
         self.method = method
         self.workdir = workdir
-        self.space = labels.label_space(config.num_classes)
+        self.space = assembly.resolve_space(config)
         self.round_steps = assembly.round_steps(config, method)
         self.mesh = sharding.make_mesh()
         self.host = (jax.process_index(), jax.process_count())
@@ -111,6 +111,7 @@ class Experiment:
             sharding.check_batch(config.data.source_batch, self.mesh, "data.source_batch")
         if method.target:
             sharding.check_batch(config.data.target_batch, self.mesh, "data.target_batch")
+        assembly.check_labels(config, method)
         self.pool = self._open(config.data.target, config.data.target_size)
         self.rounds = Rounds(
             workdir,
@@ -341,12 +342,13 @@ class Experiment:
         Args:
             name: of the data set and split.
             final: whether this is the end of the run.
-            write: also write every prediction as a PNG of Cityscapes label ids.
+            write: also write every prediction as a PNG of the data set's own label values.
         """
         data = self._open(name, self.config.data.target_size)
+        values_of = data.encoding.inverse(self.space)
 
         def keep(index: int, prediction: np.ndarray) -> None:
-            content = png.encode(self.space.to_label_id[prediction])
+            content = images.encode(values_of[prediction])
             path = self.workdir / "predictions" / f"{data.ids[index]}_pred.png"
             write_atomic(path, lambda file: file.write(content))
 
@@ -388,10 +390,12 @@ class Experiment:
         """Evaluates the latest checkpoint on the test split and writes its predictions."""
         if not self.resumed:
             raise InputError(f"{self.workdir}: no checkpoint found; train first")
-        values = self.evaluate(self.config.data.test, final=True, write=True)
+        name = self.config.data.test
+        values = self.evaluate(name, final=True, write=True)
+        kind = self._open(name, self.config.data.target_size).encoding.name
         console.say(
             f"{reporting.result_table(values)}\n"
-            f"predictions (Cityscapes label ids): {self.workdir / 'predictions'}"
+            f"predictions ({kind}): {self.workdir / 'predictions'}"
         )
 
     # -------------------------------------------------------------------- end

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from cbda_jax import __version__, annotation, console, evaluation, reporting
-from cbda_jax.data import labels
+from cbda_jax.label_space import LabelSpace
 from cbda_jax.run.workdir import flat, write_json
 
 
 def figures(
     confusion: Int64[np.ndarray, "classes classes"],
-    space: labels.LabelSpace,
+    space: LabelSpace,
     *,
     dataset: str,
     labelled_fraction: float,
@@ -51,7 +51,7 @@ def conclude(
     values: dict[str, Any],
     *,
     config: Any,
-    space: labels.LabelSpace,
+    space: LabelSpace,
     budget: float | None,
     radius: int,
     devices: int,

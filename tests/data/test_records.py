@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import index, png, prepare
+from cbda_jax.data import images, index, prepare
 from cbda_jax.data.records import Records, open_records
 from cbda_jax.errors import InputError
 
@@ -48,8 +48,8 @@ def same(a, b):
 def test_parts_of_a_record_are_decoded_alone(records, monkeypatch):
     record = records[2]
     decoded = []
-    decode = png.decode
-    monkeypatch.setattr(png, "decode", lambda data: decoded.append(data) or decode(data))
+    decode = images.decode
+    monkeypatch.setattr(images, "decode", lambda data: decoded.append(data) or decode(data))
     np.testing.assert_array_equal(records.image(2), record["image"])
     np.testing.assert_array_equal(records.label(2), record["label"])
     assert len(decoded) == 2
@@ -221,7 +221,7 @@ def test_rests_of_a_killed_preparation_are_removed(root, tmp_path):
 
 
 def test_without_preparing_it_must_be_there(root, tmp_path):
-    with pytest.raises(InputError, match="no prepared data set there"):
+    with pytest.raises(InputError, match="nothing found, expected a prepared data set"):
         opened(root, tmp_path, prepare=False)
     opened(root, tmp_path)
     (root / "images" / "00000.png").unlink()  # the files are not looked at again
@@ -231,9 +231,17 @@ def test_without_preparing_it_must_be_there(root, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("gtaw", {}, r"data set 'gtaw' is unknown; expected one of .* Did you mean 'gtav'\?"),
-        ("gtav/val", {}, r"no split 'val'; expected one of train\."),
-        ("gtav", {"rout": "x"}, "gtav has no option 'rout'; expected some of root, size,"),
+        (
+            "gtaw",
+            {},
+            r"data set 'gtaw': an unknown name found, .*; did you mean 'gtav'\?",
+        ),
+        ("gtav/val", {}, r"a split 'val' found, expected one of train;"),
+        (
+            "gtav",
+            {"rout": "x"},
+            "data set 'gtav': an option 'rout' found, expected some of root, s",
+        ),
     ],
 )
 def test_unknown_names(root, tmp_path, name, options, message):
@@ -243,7 +251,9 @@ def test_unknown_names(root, tmp_path, name, options, message):
 
 def test_a_data_dir_that_cannot_be_written(root, tmp_path):
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(InputError, match=r"data.*: cannot be written .* or set another data_dir"):
+    with pytest.raises(
+        InputError, match=r"data.*: .* cannot be written .* or set another data_dir"
+    ):
         opened(root, tmp_path)
 
 
@@ -271,9 +281,9 @@ def test_encode_is_lossless_and_grey_or_rgb(tmp_path):
     rng = np.random.default_rng(0)
     for shape, mode in (((7, 9), "L"), ((7, 9, 3), "RGB")):
         array = rng.integers(0, 256, shape, np.uint8)
-        data = png.encode(array)
+        data = images.encode(array)
         (tmp_path / "x.png").write_bytes(data)
         with Image.open(tmp_path / "x.png") as image:
             assert image.mode == mode
             np.testing.assert_array_equal(np.asarray(image), array)
-        np.testing.assert_array_equal(png.decode(data), array)
+        np.testing.assert_array_equal(images.decode(data), array)
