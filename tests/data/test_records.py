@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import images, index, prepare
+from cbda_jax.data import encoding, images, index, prepare
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.encoding import Labelling
 from cbda_jax.data.records import Records, open_records
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 
 
 @pytest.fixture
@@ -277,13 +280,35 @@ def test_synthetic_city_opens_by_the_same_names(tmp_path):
     np.testing.assert_array_equal(records.class_pixels.ravel(), counts)
 
 
-def test_encode_is_lossless_and_grey_or_rgb(tmp_path):
-    rng = np.random.default_rng(0)
-    for shape, mode in (((7, 9), "L"), ((7, 9, 3), "RGB")):
-        array = rng.integers(0, 256, shape, np.uint8)
-        data = images.encode(array)
-        (tmp_path / "x.png").write_bytes(data)
-        with Image.open(tmp_path / "x.png") as image:
-            assert image.mode == mode
-            np.testing.assert_array_equal(np.asarray(image), array)
-        np.testing.assert_array_equal(images.decode(data), array)
+def test_records_say_their_classes(records):
+    assert (records.label_space, records.num_classes) == ("cityscapes_19", 19)
+    assert records.classes == CITYSCAPES_19.classes
+    assert records.encoding == LABEL_IDS
+    assert pickle.loads(pickle.dumps(records)).labelling == records.labelling
+
+
+def test_a_copy_that_does_not_say_is_of_the_space_of_its_number(root, tmp_path):
+    records = opened(root, tmp_path, label_space="synthia_16")
+    path = encoding.labelling_path(records.directory)
+    path.unlink()  # as version 0.1 left it
+    again = opened(root, tmp_path, label_space="synthia_16", prepare=False)
+    assert again.labelling == records.labelling
+    alone = Records(records.directory, "train")
+    assert (alone.label_space, alone.classes) == ("synthia_16", SYNTHIA_16.classes)
+    assert alone.encoding.name == "train ids"
+    nineteen = Labelling("cityscapes_19", CITYSCAPES_19.classes, LABEL_IDS)
+    with pytest.raises(InputError, match="labels of label space 'synthia_16' found, expected 'cit"):
+        Records(records.directory, "train", nineteen)
+    assert not path.exists()
+
+
+def test_a_copy_that_says_something_else_is_damaged(records):
+    path = encoding.labelling_path(records.directory)
+    whole = path.read_text()
+    sixteen = Labelling("synthia_16", SYNTHIA_16.classes, LABEL_IDS)
+    encoding.write_labelling(records.directory, sixteen)
+    with pytest.raises(InputError, match=r"damaged prepared .* \(16 classes named, 19 counted\)"):
+        Records(records.directory, "train")
+    path.write_text(whole[:-20])
+    with pytest.raises(InputError, match="a damaged prepared data set"):
+        Records(records.directory, "train")

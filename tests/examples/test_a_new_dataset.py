@@ -35,6 +35,8 @@ def config_of(folder):
     config.data.target = "shapes/photographed"
     config.data.val = config.data.test = "a_new_dataset:Shapes/val"
     config.data.source_size = config.data.target_size = (64, 96)
+    # Of the optimizers, the one that keeps types as strictly as the tests do.
+    config.training.optimizer = "sgd"
     config.acquisition.rounds = (1,)
     config.acquisition.batch_per_device = config.evaluation.batch_per_device = 1
     config.evaluation.every = 0

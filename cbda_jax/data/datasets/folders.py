@@ -23,7 +23,8 @@ from cbda_jax.data.index import write_index
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import BY_NUMBER, label_space
 
-_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(eq=False)
@@ -139,15 +140,15 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
                 f"expected ids of {self.ENCODING.known}, not train ids; use the original label "
                 "files"
             )
-        size = self.source.size
+        height, width = self.source.size
         shape = ids.shape
         if not self.NATIVE_LABELS:
-            ids = images.resize_label(ids, size)
-        image = images.resize_image(image, size)
+            ids = images.resize_label(ids, (height, width))
+        image = images.resize_image(image, (height, width))
         return self.example(pair.image_id, image, self.train_ids[ids]), shape
 
 
-def parallel_map(function: Callable[[Pair], _T], items: Iterable[Pair]) -> Iterator[_T]:
+def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """Maps in threads (decoding and resizing release the lock), in order, a few items ahead."""
     workers = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(workers)
