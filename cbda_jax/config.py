@@ -14,7 +14,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from cbda_jax import models
-from cbda_jax.data.prepare import BUILDERS
+from cbda_jax.data.prepare import known_datasets
 from cbda_jax.errors import InputError, near
 from cbda_jax.fields import (
     Field,
@@ -32,15 +32,25 @@ from cbda_jax.fields import (
     text,
     whole,
 )
+from cbda_jax.label_space import resolve_label_space
 from cbda_jax.methods import METHODS
+from cbda_jax.plugins import is_path
 
 
 def _data_set() -> Rule:
     return Rule(
-        f"DATASET or DATASET/SPLIT with DATASET one of {', '.join(sorted(BUILDERS))}",
-        lambda value: isinstance(value, str) and value.partition("/")[0] in BUILDERS,
-        tuple(sorted(BUILDERS)),
+        f"DATASET or DATASET/SPLIT with DATASET one of {', '.join(known_datasets())}, or an import "
+        "path such as my_module:MyBuilder",
+        _is_data_set,
+        tuple(known_datasets()),
     )
+
+
+def _is_data_set(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    name = value.partition("/")[0]
+    return is_path(name) or name in known_datasets()
 
 
 _RUN = (
@@ -55,8 +65,19 @@ _RUN = (
     Field(
         "num_classes",
         19,
-        Rule("13, 16 or 19", lambda value: type(value) is int and value in (13, 16, 19)),
-        "How many classes are told apart: 19 (Cityscapes) or 16 (shared with SYNTHIA).",
+        whole(2, 254),
+        "How many classes are told apart: 19 (Cityscapes), 16 (shared with SYNTHIA) or 13. With a "
+        "label_space, which says it better, leave it out.",
+    ),
+    Field(
+        "label_space",
+        str,
+        Rule(
+            "the name of a label space, its import path, or None for that of num_classes",
+            lambda value: value is None or (isinstance(value, str) and value != ""),
+        ),
+        "The classes by name (cityscapes_19, synthia_16, synthia_13, a registered one), or by "
+        'import path ("my_module:MY_SPACE"). Unset: those of num_classes.',
     ),
     Field("network", "small_unet", one_of(sorted(models.NETWORKS)), "What is trained."),
     Field(
@@ -491,10 +512,10 @@ def _contradictions(config: Any) -> Iterator[str]:
             f"training.warmup: {training.warmup} steps found, expected at most "
             f"training.schedule_steps, {training.schedule_steps}"
         )
-    names = [config.data[name] for name in ("source", "target", "val", "test")]
-    synthetic = [name for name in names if name.partition("/")[0] == "synthetic_city"]
-    if synthetic and config.num_classes != 19:
-        yield f"num_classes: {config.num_classes} found, expected 19, which {synthetic[0]} has"
+    try:
+        resolve_label_space(config.label_space, config.num_classes)
+    except InputError as error:
+        yield str(error)
     # Random weights have nothing to say; pretrained ones may.
     first, last = (0 if config.pretrained else 1), training.steps - 1
     increasing = all(a < b for a, b in itertools.pairwise(rounds))

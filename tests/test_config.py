@@ -237,8 +237,8 @@ def test_rounds_do_not_matter_where_none_is_held():
             "training.warmup: 30 steps found, expected at most training.schedule_steps, 20",
         ),
         (
-            {"num_classes": 16},
-            "num_classes: 16 found, expected 19, which synthetic_city/source_train has",
+            {"label_space": "synthia_16", "num_classes": 13},
+            "num_classes: 13 found, expected 16, as label_space 'synthia_16' has",
         ),
     ],
 )

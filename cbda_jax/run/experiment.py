@@ -11,7 +11,7 @@ import numpy as np
 from cbda_jax import annotation, console, reporting
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
-from cbda_jax.data import pipeline, png
+from cbda_jax.data import images, pipeline
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 from cbda_jax.run import assembly, checks, outcome, workdir
@@ -342,13 +342,14 @@ class Experiment:
         Args:
             name: of the data set and split.
             final: whether this is the end of the run.
-            write: also write every prediction as a PNG of Cityscapes label ids.
+            write: also write every prediction as a PNG of the data set's own label values.
         """
         space = self.parts.space
         data = self.parts.dataset(name, tuple(self.config.data.target_size))
+        values_of = data.encoding.inverse(space)
 
         def keep(index: int, prediction: np.ndarray) -> None:
-            content = png.encode(space.to_label_id[prediction])
+            content = images.encode(values_of[prediction])
             path = self.folder / "predictions" / f"{data.ids[index]}_pred.png"
             write_atomic(path, lambda file: file.write(content))
 
@@ -395,10 +396,11 @@ class Experiment:
         """
         if not self.trainer.resumed:
             raise InputError(f"{self.folder}: no checkpoint found; train first")
-        values = self.evaluate(self.config.data.test, final=True, write=True)
+        name = self.config.data.test
+        values = self.evaluate(name, final=True, write=True)
+        kind = self.parts.dataset(name, tuple(self.config.data.target_size)).encoding.name
         console.say(
-            f"{reporting.result_table(values)}\n"
-            f"predictions (Cityscapes label ids): {self.folder / 'predictions'}"
+            f"{reporting.result_table(values)}\npredictions ({kind}): {self.folder / 'predictions'}"
         )
 
     # -------------------------------------------------------------------- end

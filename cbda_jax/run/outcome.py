@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from cbda_jax import __version__, annotation, console, evaluation, reporting
-from cbda_jax.data import labels
+from cbda_jax.label_space import LabelSpace
 from cbda_jax.run.workdir import write_json
 
 
 def figures(
     confusion: Int64[np.ndarray, "classes classes"],
-    space: labels.LabelSpace,
+    space: LabelSpace,
     *,
     dataset: str,
     labelled_fraction: float,
@@ -52,7 +52,7 @@ def conclude(
     values: dict[str, Any],
     *,
     settings: Mapping[str, Any],
-    space: labels.LabelSpace,
+    space: LabelSpace,
     budget: float | None,
     radius: int,
     devices: int,

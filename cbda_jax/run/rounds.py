@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from cbda_jax import acquisition, annotation, console, reporting
-from cbda_jax.data import labels, records
+from cbda_jax.data import records
 from cbda_jax.files import write_npz
+from cbda_jax.label_space import IGNORE, LabelSpace
 from cbda_jax.methods import Method
 from cbda_jax.run.acquirer import Acquirer, Request, Target
 from cbda_jax.runtime import hosts
@@ -40,7 +41,7 @@ class Rounds:
         self,
         workdir: Path,
         pool: records.Records,
-        space: labels.LabelSpace,
+        space: LabelSpace,
         *,
         name: str,
         method: Method,
@@ -75,7 +76,7 @@ class Rounds:
             return self._oracle.label(image_id)
         row, col = self.log.centres(image_id, until_step=step)
         if not len(row):
-            return np.full(self.native, labels.IGNORE, np.uint8)
+            return np.full(self.native, IGNORE, np.uint8)
         label = self._oracle.label(image_id)
         return annotation.active_label(label, row, col, self.squares.label_radius)
 
@@ -239,7 +240,7 @@ class Rounds:
             requested=queries.about["requested"],
             picked=len(queries),
             pixels=int(answers.sum()),
-            void_pixels=int(answers[labels.IGNORE]),
+            void_pixels=int(answers[IGNORE]),
             fraction=self.fraction(queries.step),
             class_pixels=dict(zip(names, answers.tolist(), strict=False)),
             predicted_regions=dict(zip(names, predicted.tolist(), strict=True)),

@@ -6,7 +6,8 @@ import pytest
 
 from cbda_jax import acquisition, annotation
 from cbda_jax.acquisition import Balance, Scoring
-from cbda_jax.data import labels, records
+from cbda_jax.data import records
+from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.rounds import Rounds
@@ -58,7 +59,7 @@ def rounds_of(tmp_path, method):
     rounds = Rounds(
         tmp_path,
         Pool(),
-        labels.label_space(19),
+        CITYSCAPES_19,
         name="test",
         method=method,
         budget=0.1,
