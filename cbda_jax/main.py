@@ -1,8 +1,8 @@
 """`python -m cbda_jax.main --config=configs/synthetic.py`: one experiment, from start to report.
 
 Exit status: 0 when all is done; 2 for what the user can mend, told in one line; 75 after SIGTERM,
-with everything saved; 76 if another process of the run was lost. After 75 and 76 the same command
-goes on.
+with everything saved; 76 if another process of the run was lost; 77 while people have yet to answer
+what was asked, with everything saved. After 75, 76 and 77 the same command goes on.
 """
 
 import sys
@@ -13,10 +13,9 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment
-from cbda_jax.runtime import hosts, preemption
-from cbda_jax.runtime.preemption import Preempted
+from cbda_jax.runtime import hosts
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
@@ -83,8 +82,8 @@ def main(_: list[str]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         hosts.leave(2)
-    except Preempted:
-        hosts.leave(preemption.EXIT_STATUS)
+    except Paused as pause:
+        hosts.leave(pause.status)
 
 
 def _stop(message: str) -> NoReturn:

@@ -114,6 +114,10 @@ def base() -> ml_collections.ConfigDict:
     acquisition.clamp_impurity = False
     acquisition.batch_per_device = 1
 
+    annotation = config.annotation = ml_collections.ConfigDict()
+    # Who answers: one of cbda_jax.annotation.ORACLES, or an import path, "my_module:my_oracle".
+    annotation.oracle = "ground_truth"
+
     evaluation = config.evaluation = ml_collections.ConfigDict()
     evaluation.every = 250  # steps; 0: at the end only
     evaluation.flip = True  # average with the mirror image

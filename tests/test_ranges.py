@@ -17,7 +17,7 @@ ELSEWHERE = {
     *("data.synthetic_city.target_test", "data.synthetic_city.seed"),
     *("training.optimizer", "training.consistency"),
     *(f"acquisition.{name}" for name in ("score", "unit", "class_balance", "allocation")),
-    *("acquisition.class_evidence", "acquisition.ties"),
+    *("acquisition.class_evidence", "acquisition.ties", "annotation.oracle"),
 }
 
 BAD = {

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from cbda_jax import acquisition, console, models, sharding, training
+from cbda_jax import acquisition, annotation, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.data import pipeline, records
+from cbda_jax.data import labels, pipeline, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError, near
 from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
@@ -130,6 +130,20 @@ def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Re
     )
     prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
+
+
+def create_oracle(
+    config: Config, workdir: Path, pool: records.Records, space: labels.LabelSpace
+) -> annotation.Oracle:
+    """Who answers what the run asks; nobody else makes an oracle.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    setting = annotation.Setting(
+        pool, space.classes, workdir, seed=config.seed, threads=config.data.threads
+    )
+    return annotation.create_oracle(config.annotation.oracle, setting)
 
 
 def training_streams(

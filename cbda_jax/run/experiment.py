@@ -16,17 +16,17 @@ from jax.experimental import multihost_utils
 from cbda_jax import annotation, console, ranges, reporting, sharding
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.data import labels, pipeline, png, records
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_atomic
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly, outcome
 from cbda_jax.run import workdir as workdirs
 from cbda_jax.run.acquirer import Acquirer, Scoring
 from cbda_jax.run.evaluator import Evaluator
-from cbda_jax.run.rounds import Rounds
+from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts, lock
-from cbda_jax.runtime.preemption import Preempted, Preemption
+from cbda_jax.runtime.preemption import Preemption
 from cbda_jax.runtime.trace import StepTrace
 
 
@@ -60,6 +60,7 @@ def run(
             f"{config.training.steps} (training.steps) with --mode=train"
         )
     method = assembly.resolve_method(config)
+    annotation.check_version(workdir / "answers", workdir / "queries")
     workdirs.claim(workdir, config, write=False)
     if mode != "train":
         workdirs.check_run(workdir)
@@ -116,10 +117,8 @@ class Experiment:
             workdir,
             self.pool,
             self.space,
-            name=config.method,
-            method=method,
-            budget=config.acquisition.budget,
-            count=len(self.round_steps),
+            assembly.create_oracle(config, workdir, self.pool, self.space),
+            Plan(config.method, method, config.acquisition.budget, len(self.round_steps)),
             gallery=config.report.gallery,
             first=self.is_first,
         )
@@ -148,7 +147,7 @@ class Experiment:
             self.resumed = found is not None
             step, state = found or (0, initial)
             if self.method.acquires:
-                self.rounds.log.check_steps(self.round_steps, step)
+                self.rounds.check_steps(self.round_steps, step)
             with reporting.MetricWriter(
                 self.workdir,
                 resume_step=step if self.resumed else -1,
@@ -216,7 +215,7 @@ class Experiment:
             self.checkpoints.wait()
             if self.is_first:
                 console.say(f"{self.workdir}: step {self.step} is saved, as --until asks")
-        except Preempted:
+        except Paused:
             self.trainer.save()
             self.checkpoints.wait()
             if self.is_first:
@@ -326,9 +325,9 @@ class Experiment:
                 f"{self.workdir}: method {self.config.method} at step {self.step} found, expected "
                 "a method that acquires and a checkpoint to acquire with; train first"
             )
-        number = len(self.rounds.log.rounds) + 1
+        number = len(self.rounds.answers.rounds) + 1
         if number > len(self.round_steps):
-            console.say(f"{self.workdir}: all {len(self.round_steps)} rounds are in the query log")
+            console.say(f"{self.workdir}: all {len(self.round_steps)} rounds are answered")
             return
         self.hold_round(number)
         console.say(f"round {number} of {len(self.round_steps)}: {self.rounds.log.path(number)}")
@@ -411,5 +410,6 @@ class Experiment:
             budget=self.config.acquisition.budget if self.method.acquires else None,
             radius=self.rounds.squares.label_radius,
             devices=self.mesh.size,
-            oracle=annotation.GroundTruthOracle(self.pool),
+            answers=self.rounds.answers.rounds,
+            shape=self.rounds.native,
         )
