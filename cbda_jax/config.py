@@ -367,6 +367,15 @@ _ACQUISITION = (
         "resume",
     ),
 )
+_ANNOTATION = (
+    Field(
+        "annotation.oracle",
+        "ground_truth",
+        text("a name"),
+        "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth), or the import path of "
+        'another one: "module:function".',
+    ),
+)
 _EVALUATION = (
     Field("evaluation.every", 250, whole(0), "Steps; 0: at the end only.", "evaluate"),
     Field("evaluation.flip", True, switch(), "Average with the mirror image.", "evaluate"),
@@ -414,6 +423,7 @@ SECTIONS = {
     "The drawn data set synthetic_city": _SYNTHETIC_CITY,
     "Training": _TRAINING,
     "Acquisition": _ACQUISITION,
+    "Annotation": _ANNOTATION,
     "Evaluation": _EVALUATION,
     "Checkpoints and report": _KEPT,
 }

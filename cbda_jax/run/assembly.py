@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from cbda_jax import console, models, sharding, training
+from cbda_jax import annotation, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
@@ -169,6 +169,20 @@ def _location(config: Config, name: str, size: tuple[int, int]) -> dict[str, Any
     if config.data.source_files and name == config.data.source:
         options["files"] = Path(config.data.source_files).expanduser()
     return {"data_dir": Path(config.data.dir).expanduser(), **options}
+
+
+def create_oracle(
+    config: Config, workdir: Path, pool: records.Records, space: LabelSpace
+) -> annotation.Oracle:
+    """Who answers what the run asks; nobody else makes an oracle.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    setting = annotation.Setting(
+        pool, space.classes, workdir, seed=config.seed, threads=config.data.threads
+    )
+    return annotation.create_oracle(config.annotation.oracle, setting)
 
 
 def training_streams(

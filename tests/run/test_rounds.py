@@ -6,11 +6,9 @@ import pytest
 
 from cbda_jax import acquisition, annotation
 from cbda_jax.acquisition import Balance, Scoring
-from cbda_jax.data import records
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
-from cbda_jax.run.acquirer import Acquirer
-from cbda_jax.run.rounds import Rounds
+from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.training import TrainState
 
 IDS = ("a", "b")
@@ -20,11 +18,8 @@ LABELS[1, :6] = 255
 LABELS[1, 6:, :4] = 7
 
 
-class Pool(records.Records):
+class Pool:
     ids = IDS
-
-    def __init__(self):
-        pass
 
     def __len__(self):
         return len(IDS)
@@ -55,21 +50,24 @@ def asked(number, image, row, col, predicted):
     )
 
 
-def rounds_of(tmp_path, method):
-    rounds = Rounds(
+def no_rounds(tmp_path, method, oracle=None):
+    return Rounds(
         tmp_path,
         Pool(),
         CITYSCAPES_19,
-        name="test",
-        method=method,
-        budget=0.1,
-        count=3,
+        annotation.GroundTruthOracle(Pool(), 19) if oracle is None else oracle,
+        Plan("test", method, budget=0.1, count=3),
         gallery=0,
-        first=True,
     )
+
+
+def rounds_of(tmp_path, method):
+    rounds = no_rounds(tmp_path, method)
     # In truth 5, 0, 7, void; then 0.
-    rounds.log.append(asked(1, [0, 0, 1, 1], [3, 9, 9, 2], [12, 2, 1, 9], [5, 5, 7, 7]))
-    rounds.log.append(asked(2, [1], [9], [12], [5]))
+    first = asked(1, [0, 0, 1, 1], [3, 9, 9, 2], [12, 2, 1, 9], [5, 5, 7, 7])
+    for queries in (first, asked(2, [1], [9], [12], [5])):
+        rounds.log.append(queries)
+        rounds._ask(queries)
     return rounds
 
 
@@ -99,11 +97,8 @@ def test_weights_are_clipped_and_then_corrected(tmp_path):
 STATE = TrainState(step=jnp.int32(0), params={}, frozen={}, opt_state=())
 
 
-class Recorder(Acquirer):
+class Recorder:
     """An acquirer that only notes what it is told."""
-
-    def __init__(self):
-        pass
 
     def choose(self, state, target, request, *, balance, done):
         self.target, self.request, self.balance = target, request, balance
@@ -112,6 +107,9 @@ class Recorder(Acquirer):
             nothing, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.uint8)
         )
         return selection, acquisition.Report(1, 0, np.zeros(19, int), np.zeros(19, int))
+
+    def maps(self, *arguments, **told):
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(
