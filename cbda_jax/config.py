@@ -13,7 +13,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from cbda_jax import models
+from cbda_jax import annotation, models
 from cbda_jax.data.prepare import known_datasets
 from cbda_jax.errors import InputError, near
 from cbda_jax.fields import (
@@ -26,6 +26,7 @@ from cbda_jax.fields import (
     number,
     of_method,
     one_of,
+    registered,
     several,
     size,
     switch,
@@ -34,23 +35,16 @@ from cbda_jax.fields import (
 )
 from cbda_jax.label_space import resolve_label_space
 from cbda_jax.methods import METHODS
-from cbda_jax.plugins import is_path
 
 
 def _data_set() -> Rule:
+    """DATASET or DATASET/SPLIT."""
+    rule = registered(known_datasets, "my_module:MyBuilder")
     return Rule(
-        f"DATASET or DATASET/SPLIT with DATASET one of {', '.join(known_datasets())}, or an import "
-        "path such as my_module:MyBuilder",
-        _is_data_set,
-        tuple(known_datasets()),
+        f"DATASET or DATASET/SPLIT with DATASET {rule.expected}",
+        lambda value: isinstance(value, str) and rule.holds(value.partition("/")[0]),
+        rule.known,
     )
-
-
-def _is_data_set(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    name = value.partition("/")[0]
-    return is_path(name) or name in known_datasets()
 
 
 _RUN = (
@@ -79,7 +73,12 @@ _RUN = (
         "The classes by name (cityscapes_19, synthia_16, synthia_13, a registered one), or by "
         'import path ("my_module:MY_SPACE"). Unset: those of num_classes.',
     ),
-    Field("network", "small_unet", one_of(sorted(models.NETWORKS)), "What is trained."),
+    Field(
+        "network",
+        "small_unet",
+        registered(lambda: sorted(models.NETWORKS), "my_module:MyNet"),
+        "What is trained.",
+    ),
     Field(
         "pretrained",
         "",
@@ -371,7 +370,7 @@ _ANNOTATION = (
     Field(
         "annotation.oracle",
         "ground_truth",
-        text("a name"),
+        registered(lambda: annotation.ORACLES, "my_module:my_oracle"),
         "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth), or the import path of "
         'another one: "module:function".',
     ),

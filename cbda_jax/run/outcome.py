@@ -1,7 +1,7 @@
 """What a run comes to: figures of an evaluation, and at the end result, table and report."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
