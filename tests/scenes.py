@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import waiting
 from flax import nnx
+from tiny import Tiny
 
 from cbda_jax import models, sharding
 from cbda_jax.errors import InputError
@@ -148,18 +149,6 @@ def share(index, count, coordinator, out):
         np.savez(out / f"{index}.npz", **found)
 
 
-class Tiny(nnx.Module):
-    """A network that is compiled in no time: every process on a CPU compiles for itself."""
-
-    def __init__(self, num_classes, rngs):
-        self.backbone = nnx.Conv(3, 8, (3, 3), strides=4, rngs=rngs)
-        self.head = nnx.Conv(8, num_classes, (1, 1), rngs=rngs)
-
-    def __call__(self, images, keys=None):
-        del keys
-        return self.head(nnx.relu(self.backbone(images)))
-
-
 def train(index, count, coordinator, flags):
     """One process of a run of the main program."""
     connected = (f"--coordinator={coordinator}", f"--processes={count}", f"--process={index}")
@@ -186,8 +175,8 @@ class Hold(NamedTuple):
 
 
 def main(flags, hold=None):
-    """The main program, with a network that is compiled in no time."""
-    models.create_model = lambda _, num_classes, *, rngs, dtype: Tiny(num_classes, rngs)
+    """The main program, with a small network: processes on CPUs compile each for itself."""
+    models.create_model = lambda _, *arguments, **named: Tiny(*arguments, **named)
     if hold is not None:
         _prepare(hold)
     sys.argv = ["cbda_jax.main", *flags]
