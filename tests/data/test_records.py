@@ -2,15 +2,13 @@ import concurrent.futures
 import errno
 import json
 import pickle
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import grain
 import numpy as np
 import pytest
+import waiting
 from PIL import Image
 
 from cbda_jax.data import encoding, images, index, prepare
@@ -168,12 +166,13 @@ def test_a_file_that_is_cut_while_it_is_read(records):
 
 
 PREPARE = """
-import json, pathlib, sys, time
+import json, pathlib, sys
+sys.path.append("tests")
+import waiting
 from cbda_jax.data.records import open_records
 data, root, ready, go = sys.argv[1:]
 pathlib.Path(ready).touch()
-while not pathlib.Path(go).exists():
-    time.sleep(0.001)
+waiting.until(pathlib.Path(go).exists, "the other process")
 records = open_records("gtav", data_dir=data, root=root, size=(12, 24))
 print(json.dumps([records.directory, [int(record["image"].sum()) for record in records]]))
 assert "tensorflow" not in sys.modules
@@ -182,20 +181,16 @@ assert "tensorflow" not in sys.modules
 
 def test_two_processes_prepare_at_the_same_time(root, tmp_path):
     go, ready = tmp_path / "go", [tmp_path / "ready0", tmp_path / "ready1"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PREPARE, tmp_path / "data", root, path, go],
-            stdout=subprocess.PIPE,
-            text=True,
+    commands = [waiting.python(PREPARE, tmp_path / "data", root, path, go) for path in ready]
+    # The other stream is kept apart: nothing may come between two parts of a line.
+    with waiting.children(commands, together=False) as processes:
+        waiting.until(
+            lambda: all(path.exists() for path in ready), "both to be ready", children=processes
         )
-        for path in ready
-    ]
-    while not all(path.exists() for path in ready):
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.01)
-    go.touch()
-    found = [process.communicate(timeout=120)[0].splitlines() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+        go.touch()
+        statuses = waiting.end_all(processes)
+        found = [child.output.splitlines() for child in processes]
+        assert statuses == [0, 0], [child.errors for child in processes]
     assert found[0][-1] == found[1][-1]
     assert sum(line.startswith("prepared gtav") for lines in found for line in lines) == 1
     folders = [path for path in Path(json.loads(found[0][-1])[0]).parent.iterdir() if path.is_dir()]
@@ -206,7 +201,7 @@ def test_threads_prepare_once(root, tmp_path, capsys):
     barrier = threading.Barrier(3)
 
     def prepare_in_thread(_):
-        barrier.wait()
+        barrier.wait(timeout=60)
         return opened(root, tmp_path).ids
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
