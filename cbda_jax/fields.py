@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from cbda_jax.errors import near
+from cbda_jax.plugins import is_path
 
 Change = Literal["never", "resume", "evaluate", "moved"]
 """When a field of a run that has begun may change.
@@ -108,6 +109,21 @@ def one_of(names: Iterable[str]) -> Rule:
     known = tuple(names)
     # A list has no hash, so no set of names.
     return Rule(f"one of {', '.join(known)}", lambda value: value in known, known)
+
+
+def registered(names: Callable[[], Iterable[str]], example: str) -> Rule:
+    """A name of an open table, or the import path of what is in none.
+
+    Args:
+        names: gives those of the table, as it is when a value is checked.
+        example: of an import path.
+    """
+    known = tuple(names())
+    return Rule(
+        f"one of {', '.join(known)}, or an import path such as {example}",
+        lambda value: isinstance(value, str) and (is_path(value) or value in names()),
+        known,
+    )
 
 
 def several(

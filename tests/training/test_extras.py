@@ -5,24 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiny import Tiny
 
-from cbda_jax import models, sharding, training
+from cbda_jax import models, platform, sharding, training
 from cbda_jax.errors import InputError
-from cbda_jax.models import layers
 
 NO_NEGATIVE = training.LossWeights(negative_learning=0.0)
-
-
-class _Tiny(nnx.Module):
-    """A convolution of stride 2, dropout of channels, logits."""
-
-    def __init__(self, rate, *, rngs):
-        self.rate = rate
-        self.backbone = layers.conv(3, 16, 3, stride=2, dtype=jnp.float32, rngs=rngs)
-        self.head = layers.Classifier(16, 19, rngs=rngs)
-
-    def __call__(self, images, keys=None):
-        return self.head(layers.drop_channels(nnx.relu(self.backbone(images)), keys, self.rate))
 
 
 def _batch(count=8, size=(12, 20)):
@@ -45,7 +33,7 @@ def _setup(devices, *, rate=0.3, ema=0.0, weights=NO_NEGATIVE, **settings):
         "sgd", lambda _: jnp.float32(0.05), head_multiplier=10.0, is_head=models.is_head
     )
     graphdef, state = training.create_state(
-        lambda: _Tiny(rate, rngs=nnx.Rngs(0)), optimizer, ema=ema > 0
+        lambda: Tiny(rate=rate, rngs=nnx.Rngs(0)), optimizer, ema=ema > 0
     )
     step = training.make_train_step(
         graphdef, optimizer, mesh, seed=0, weights=weights, ema=ema, **settings
@@ -81,7 +69,7 @@ def _assert_close(a, b, **tolerance):
 def test_accumulated_gradients_are_those_of_the_whole_batch(
     whole, devices, parts, backend, monkeypatch
 ):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)  # a loop, but on CPU
+    monkeypatch.setattr(platform, "of", lambda mesh: backend)  # a loop, but on CPU
     states, losses = _train(devices, _batch(), accumulate=parts)
     _assert_close(states[-1].params, whole[0][-1].params, rtol=1e-4, atol=1e-6)
     for found, expected in zip(losses, whole[1], strict=True):
@@ -104,7 +92,7 @@ def test_negative_learning_is_the_average_of_the_parts():
 
 
 def test_accumulation_takes_less_memory(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(platform, "of", lambda mesh: "gpu")
 
     def temporaries(parts):
         _, state, step = _setup(1, accumulate=parts)
