@@ -77,7 +77,7 @@ GOOD = {
     "acquisition.budget": (0, 1, 1.0),
     "acquisition.rounds": ((), [0, 5]),
     "acquisition.radius": (None, 0, 32),
-    "acquisition.share": (0, 1.1, math.nan, True, "0.05"),
+    "acquisition.share": (None, 0.05, 1),
     "acquisition.weight_ratio": (None, 0, 1, 4.5),
     "acquisition.balance_from": (None, 1, 2),
     "acquisition.image_cap": (None, 0, 1, 1.5),
