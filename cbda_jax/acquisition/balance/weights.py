@@ -124,9 +124,9 @@ def check_scheme(scheme: str, parameters: Mapping[str, float]) -> Callable[..., 
     names = [p.name for p in known if p.kind is not p.VAR_KEYWORD]
     unknown = [name for name in parameters if name not in names]
     if unknown and len(names) == len(known):
+        some = f"some of {', '.join(names)}" if names else "nothing: it has no parameters"
         raise InputError(
-            f"{_WHERE}: {unknown[0]!r} found with class_balance {scheme!r}, expected "
-            f"{f'some of {chr(44).join(names)}' if names else 'nothing: it has no parameters'}"
+            f"{_WHERE}: {unknown[0]!r} found with class_balance {scheme!r}, expected {some}"
             f"{near(unknown[0], names)}"
         )
     if function in _OURS:

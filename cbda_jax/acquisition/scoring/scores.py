@@ -86,7 +86,9 @@ def random(uniform: Map) -> Map:
     return uniform
 
 
-def pixelpick(margin: Map, uniform: Map, blocked: Bool[Array, "height width"], share: float) -> Map:
+def pixelpick(
+    margin: Map, uniform: Map, blocked: Bool[Array, "height width"], share: float | int
+) -> Map:
     """Uniform among the `share` of the image's pixels with the least margin.
 
     Shin, Xie & Albanie, "All you need are a few pixels: semantic segmentation with PixelPick",
