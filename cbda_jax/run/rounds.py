@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from cbda_jax import acquisition, annotation, console, reporting
 from cbda_jax.data import labels
+from cbda_jax.errors import InputError
 from cbda_jax.files import write_npz
 from cbda_jax.methods import Method
 from cbda_jax.runtime import hosts
@@ -259,6 +260,11 @@ class Rounds:
             found = self._oracle.ask(queries)
             if isinstance(found, annotation.Pending):
                 return found
+            if not isinstance(found, annotation.Answers):
+                raise InputError(
+                    f"annotation.oracle: a {type(found).__name__} found, expected Answers or "
+                    "Pending; correct what ask(queries) of the oracle gives back"
+                )
             self.answers.write(found)
             return None
 
