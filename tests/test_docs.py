@@ -15,7 +15,6 @@ PAGES = [
 AWAITED = {
     "cbda_jax/acquisition/scoring/scores.py",
     "cbda_jax/annotation/oracles.py",
-    "cbda_jax/config.py",
     "docs/reference/config.md",
     "examples/a_new_dataset.py",
     "examples/a_new_oracle.py",

@@ -92,6 +92,22 @@ def damaged(directory: str | os.PathLike[str], error: Exception | str) -> InputE
     )
 
 
+def find_splits(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    """The splits that a data set has or, where it is not prepared yet, will have.
+
+    Nothing is prepared: names of files are looked up at the most.
+
+    Args:
+        builder: From `create_builder`.
+
+    Raises:
+        InputError: It is not prepared, and a file that it would be prepared from is missing.
+    """
+    if Path(builder.data_dir).exists():
+        return tuple(sorted(builder.info.splits))
+    return builder.find_splits()  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def prepare_builder(
     builder: tfds.core.DatasetBuilder, *, manual_dir: str | os.PathLike[str] | None = None
 ) -> None:

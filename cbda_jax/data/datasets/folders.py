@@ -88,6 +88,19 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Finds the pairs of every split below `root`."""
         raise NotImplementedError
 
+    def find_splits(self) -> tuple[str, ...]:
+        """The names of the splits, once all their files are found; none is read.
+
+        Raises:
+            InputError: no folder is given, or a file is missing in it.
+        """
+        if self.source.root is None:
+            raise InputError(
+                f"{self.data_dir}: no prepared data set found, nor a folder of the files of"
+                f" {self.name}, expected one of them; set data.root"
+            )
+        return tuple(self.find_pairs(self.source.root))
+
     def read_ids(self, data: bytes, where: str) -> np.ndarray:
         """Decodes a label file to the data set's own ids, uint8 [h, w]."""
         return png.read_label_ids(data, where)

@@ -84,6 +84,10 @@ class SyntheticCity(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS: ClassVar[list[SyntheticCityConfig]] = [SyntheticCityConfig()]
     OWN_PROGRESS_BAR = True
 
+    def find_splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+        return SPLITS
+
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "image_id": tfds.features.Text(),
