@@ -13,8 +13,8 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from cbda_jax import models
-from cbda_jax.data.prepare import BUILDERS
+from cbda_jax import annotation, models
+from cbda_jax.data.prepare import known_datasets
 from cbda_jax.errors import InputError, near
 from cbda_jax.fields import (
     Field,
@@ -23,24 +23,27 @@ from cbda_jax.fields import (
     decay,
     is_finite,
     limit,
-    named,
     number,
     of_method,
     one_of,
+    registered,
     several,
     size,
     switch,
     text,
     whole,
 )
+from cbda_jax.label_space import resolve_label_space
 from cbda_jax.methods import METHODS
 
 
 def _data_set() -> Rule:
+    """DATASET or DATASET/SPLIT."""
+    rule = registered(known_datasets, "my_module:MyBuilder")
     return Rule(
-        f"DATASET or DATASET/SPLIT with DATASET one of {', '.join(sorted(BUILDERS))}",
-        lambda value: isinstance(value, str) and value.partition("/")[0] in BUILDERS,
-        tuple(sorted(BUILDERS)),
+        f"DATASET or DATASET/SPLIT with DATASET {rule.expected}",
+        lambda value: isinstance(value, str) and rule.holds(value.partition("/")[0]),
+        rule.known,
     )
 
 
@@ -56,10 +59,26 @@ _RUN = (
     Field(
         "num_classes",
         19,
-        Rule("13, 16 or 19", lambda value: type(value) is int and value in (13, 16, 19)),
-        "How many classes are told apart: 19 (Cityscapes) or 16 (shared with SYNTHIA).",
+        whole(2, 254),
+        "How many classes are told apart: 19 (Cityscapes), 16 (shared with SYNTHIA) or 13. With a "
+        "label_space, which says it better, leave it out.",
     ),
-    Field("network", "small_unet", named(models.NETWORKS), "What is trained."),
+    Field(
+        "label_space",
+        str,
+        Rule(
+            "the name of a label space, its import path, or None for that of num_classes",
+            lambda value: value is None or (isinstance(value, str) and value != ""),
+        ),
+        "The classes by name (cityscapes_19, synthia_16, synthia_13, a registered one), or by "
+        'import path ("my_module:MY_SPACE"). Unset: those of num_classes.',
+    ),
+    Field(
+        "network",
+        "small_unet",
+        registered(lambda: sorted(models.NETWORKS), "my_module:MyNet"),
+        "What is trained.",
+    ),
     Field(
         "pretrained",
         "",
@@ -252,7 +271,12 @@ _ACQUISITION = (
         "The steps before which rounds are held.",
     ),
     Field(
-        "acquisition.score", str, of_method(text("a name")), "ripu, entropy, impurity or random."
+        "acquisition.score",
+        str,
+        of_method(text("a name")),
+        "A key of cbda_jax.acquisition.SCORES (ripu, entropy, impurity, margin, "
+        "least_confidence, random, pixelpick), or the import path of another one: "
+        '"module:function".',
     ),
     Field("acquisition.unit", str, of_method(text("a name")), "region or pixel."),
     Field(
@@ -262,10 +286,25 @@ _ACQUISITION = (
         "k. Regions are (2k + 1)^2 pixels; a pixel blocks (2k + 1)^2 around itself.",
     ),
     Field(
+        "acquisition.share",
+        float,
+        of_method(number("a number above 0, at most 1", lambda value: 0 < value <= 1)),
+        "Which part of an image's pixels pixelpick draws from.",
+    ),
+    Field(
         "acquisition.class_balance",
         str,
         of_method(text("a name")),
-        "none, quota, or a scheme of class weights: exp, inverse_power, ...",
+        "none, quota, a key of cbda_jax.acquisition.SCHEMES (exp, inverse_power, inverse_log, "
+        "median_frequency, effective_number), or the import path of another scheme: "
+        '"module:function".',
+    ),
+    Field(
+        "acquisition.class_balance_options",
+        str,
+        of_method(text("a text")),
+        'Parameters of the scheme, such as "power=0.5,prior=0.1"; those left out keep its '
+        "defaults.",
     ),
     Field(
         "acquisition.allocation",
@@ -327,6 +366,15 @@ _ACQUISITION = (
         "resume",
     ),
 )
+_ANNOTATION = (
+    Field(
+        "annotation.oracle",
+        "ground_truth",
+        registered(lambda: annotation.ORACLES, "my_module:my_oracle"),
+        "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth), or the import path of "
+        'another one: "module:function".',
+    ),
+)
 _EVALUATION = (
     Field("evaluation.every", 250, whole(0), "Steps; 0: at the end only.", "evaluate"),
     Field("evaluation.flip", True, switch(), "Average with the mirror image.", "evaluate"),
@@ -374,6 +422,7 @@ SECTIONS = {
     "The drawn data set synthetic_city": _SYNTHETIC_CITY,
     "Training": _TRAINING,
     "Acquisition": _ACQUISITION,
+    "Annotation": _ANNOTATION,
     "Evaluation": _EVALUATION,
     "Checkpoints and report": _KEPT,
 }
@@ -472,10 +521,10 @@ def _contradictions(config: Any) -> Iterator[str]:
             f"training.warmup: {training.warmup} steps found, expected at most "
             f"training.schedule_steps, {training.schedule_steps}"
         )
-    names = [config.data[name] for name in ("source", "target", "val", "test")]
-    synthetic = [name for name in names if name.partition("/")[0] == "synthetic_city"]
-    if synthetic and config.num_classes != 19:
-        yield f"num_classes: {config.num_classes} found, expected 19, which {synthetic[0]} has"
+    try:
+        resolve_label_space(config.label_space, config.num_classes)
+    except InputError as error:
+        yield str(error)
     # Random weights have nothing to say; pretrained ones may.
     first, last = (0 if config.pretrained else 1), training.steps - 1
     increasing = all(a < b for a, b in itertools.pairwise(rounds))

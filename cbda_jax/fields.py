@@ -1,7 +1,7 @@
 """What a field of a config is: its name, default, meaning, what it may hold, when it may change."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -111,13 +111,17 @@ def one_of(names: Iterable[str]) -> Rule:
     return Rule(f"one of {', '.join(known)}", lambda value: value in known, known)
 
 
-def named(table: Mapping[str, Any]) -> Rule:
-    """A name of an open table, or the import path of what could stand in it."""
-    known = tuple(table)
+def registered(names: Callable[[], Iterable[str]], example: str) -> Rule:
+    """A name of an open table, or the import path of what is in none.
+
+    Args:
+        names: gives those of the table, as it is when a value is checked.
+        example: of an import path.
+    """
+    known = tuple(names())
     return Rule(
-        f"one of {', '.join(known)}, or an import path, 'my_module:my_name'",
-        # The table may have grown since.
-        lambda value: isinstance(value, str) and (value in table or is_path(value)),
+        f"one of {', '.join(known)}, or an import path such as {example}",
+        lambda value: isinstance(value, str) and (is_path(value) or value in names()),
         known,
     )
 

@@ -9,6 +9,7 @@ Exit status:
     2: something is the user's to mend, told in one line.
     75: SIGTERM came, and everything is saved; the same command goes on.
     76: another process of the run was lost; the same command goes on.
+    77: people have yet to answer what was asked, and everything is saved; the same command goes on.
 """
 
 import sys
@@ -20,10 +21,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from cbda_jax import config_file
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment
-from cbda_jax.runtime import hosts, preemption
-from cbda_jax.runtime.preemption import Preempted
+from cbda_jax.runtime import hosts
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
@@ -79,8 +79,8 @@ def main(_: list[str]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         hosts.leave(2)
-    except Preempted:
-        hosts.leave(preemption.EXIT_STATUS)
+    except Paused as pause:
+        hosts.leave(pause.status)
 
 
 def _keep_compiled(folder: str) -> None:

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+# One row, compilation included.
+_LIMIT_S = 3600
 _BYTES = {"f64": 8, "f32": 4, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "s64": 8, "u8": 1, "pred": 1}
 
 
@@ -120,7 +122,16 @@ def run(options: argparse.Namespace, devices: int, processes: int) -> dict[str, 
         running.append(
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         )
-    outputs = [process.communicate()[0] for process in running]
+    end = time.monotonic() + _LIMIT_S
+    try:
+        outputs = [p.communicate(timeout=max(0.0, end - time.monotonic()))[0] for p in running]
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(
+            f"{devices} devices in {processes} processes: waited {_LIMIT_S} s for their end"
+        ) from error
+    finally:
+        for process in running:
+            process.kill()
     if any(process.returncode for process in running):
         raise RuntimeError(f"{devices} devices in {processes} processes: measuring failed")
     return json.loads(outputs[0].splitlines()[-1])

@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR")
 # How long the processes that were not killed may take to notice.
 PATIENCE = 120.0
+# How long a run may take that nobody kills, or that is to kill itself.
+LIMIT = 1800.0
 
 
 @dataclasses.dataclass
@@ -132,7 +134,7 @@ class Drill:
         for name in ("unbroken",) if _CACHE else ("warmup", "unbroken"):
             start = time.perf_counter()
             running = self.start(name, keep=True)
-            errors = [process.communicate()[1] for process in running]
+            errors = _errors(running, f"the run {name!r}")
             seconds = time.perf_counter() - start
             if any(process.returncode for process in running):
                 raise RuntimeError(f"the unbroken run failed:\n{errors}")
@@ -171,7 +173,7 @@ class Drill:
         """Waits for all; those left over by a kill have `PATIENCE`."""
         victim = running[kill.process]
         messages = [""] * len(running)
-        messages[kill.process] = victim.communicate()[1]
+        (messages[kill.process],) = _errors([victim], f"the process to be killed, {kill.where}")
         start = time.perf_counter()
         for i, process in enumerate(running):
             if process is victim:
@@ -181,9 +183,21 @@ class Drill:
                 kill.others = f"ended after {time.perf_counter() - start:.0f} s"
             except subprocess.TimeoutExpired:
                 process.kill()
-                messages[i] = process.communicate()[1]
+                (messages[i],) = _errors([process], f"process {i}, which hung and was killed")
                 kill.others = "HUNG"
         return messages
+
+
+def _errors(running: list[subprocess.Popen[str]], what: str) -> list[str]:
+    """What processes said until they ended; they are killed, and it is an error, after `LIMIT`."""
+    end = time.monotonic() + LIMIT
+    try:
+        return [p.communicate(timeout=max(0.0, end - time.monotonic()))[1] for p in running]
+    except subprocess.TimeoutExpired:
+        for process in running:
+            process.kill()
+        said = [process.communicate(timeout=PATIENCE)[1] for process in running]
+        raise TimeoutError(f"waited {LIMIT:g} s for the end of {what}:\n{said}") from None
 
 
 def outcome(workdir: Path) -> dict[str, Any]:
@@ -304,7 +318,7 @@ def drill(options: argparse.Namespace, folder: Path) -> tuple[list[Kill], list[d
                 fate = "killed" if kill.fired else "ended before"
                 print(f"  {name}, process {kill.process}, {kill.where}: {fate}", file=sys.stderr)
         running = job.start(name)
-        errors = [process.communicate()[1] for process in running]
+        errors = _errors(running, f"the last start of {name}")
         if any(process.returncode for process in running):
             raise RuntimeError(f"{name} does not go on after its kills:\n{errors}")
         found = outcome(folder / name / "run")

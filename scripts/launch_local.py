@@ -22,6 +22,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+# What the kernel needs to end a process that it was told to kill.
+_KILL_S = 30
 # `cbda_jax.runtime.hosts.LOST_STATUS`, without the seconds that importing JAX takes.
 LOST_STATUS = 76
 
@@ -79,7 +81,10 @@ def launch(command: Sequence[str], processes: int, devices: int | None, patience
 
 
 def _wait(running: dict[int, subprocess.Popen[bytes]], patience_s: float) -> dict[int, int]:
-    """The statuses of the processes, in the order in which they ended."""
+    """The statuses of the processes, in the order in which they ended.
+
+    A run may last for days: there is no limit as long as all go on.
+    """
     ended: dict[int, int] = {}
     deadline = None
     while len(ended) < len(running):
@@ -96,7 +101,13 @@ def _wait(running: dict[int, subprocess.Popen[bytes]], patience_s: float) -> dic
             _say(f"process {', '.join(map(str, late))} still there after {patience_s:g} s: killed")
             for index in late:
                 running[index].kill()
-                running[index].wait()
+            for index in late:
+                try:
+                    running[index].wait(_KILL_S)
+                except subprocess.TimeoutExpired:
+                    # In a system call of a disk or a device that does not come back.
+                    _say(f"process {index} cannot be killed, {_KILL_S} s after: left behind")
+                    ended[index] = 128 + signal.SIGKILL
             deadline = None
         time.sleep(0.05)
     return ended

@@ -1,4 +1,4 @@
-"""What the processes of `test_hosts` and `test_shards` do."""
+"""What processes that tests start do: see `processes`."""
 
 import os
 import runpy
@@ -6,15 +6,21 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import waiting
 from flax import nnx
+from tiny import Tiny
 
 from cbda_jax import models, sharding
+from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
-from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.reporting import MetricWriter
+from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
@@ -113,20 +119,16 @@ def evaluate_and_acquire(mesh, host, batch):
     acquirer = Acquirer(
         graphdef,
         mesh,
-        Scoring(native=SIZE, via=SIZE, unit="region", score="random", radius=1),
-        num_classes=CLASSES,
+        Scoring(score="random"),
+        Sizes(native=SIZE, via=SIZE),
         batch=batch,
         host=host,
     )
     earlier = [np.arange(i, dtype=np.int32) for i in range(IMAGES)]
     chosen, report = acquirer.choose(
         state,
-        records.image,
-        IMAGES,
-        previous=lambda index: (earlier[index], earlier[index]),
-        number=2,
-        picks_per_image=4,
-        allocation="global",
+        Target(IMAGES, records.image, lambda index: (earlier[index], earlier[index])),
+        Request(number=2, picks_per_image=4, allocation="global"),
     )
     return {
         "confusion": confusion,
@@ -144,21 +146,53 @@ def share(index, count, coordinator, out):
         np.savez(out / f"{index}.npz", **found)
 
 
-class Tiny(nnx.Module):
-    """A network that is compiled in no time: every process on a CPU compiles for itself."""
-
-    def __init__(self, num_classes, rngs):
-        self.backbone = nnx.Conv(3, 8, (3, 3), strides=4, rngs=rngs)
-        self.head = nnx.Conv(8, num_classes, (1, 1), rngs=rngs)
-
-    def __call__(self, images, keys=None):
-        del keys
-        return self.head(nnx.relu(self.backbone(images)))
-
-
 def train(index, count, coordinator, flags):
     """One process of a run of the main program."""
-    models.create_model = lambda _, num_classes, *, rngs, dtype: Tiny(num_classes, rngs)
     connected = (f"--coordinator={coordinator}", f"--processes={count}", f"--process={index}")
-    sys.argv = ["cbda_jax.main", *flags, *(connected if count > 1 else ())]
+    main([*flags, *(connected if count > 1 else ())])
+
+
+class Hold(NamedTuple):
+    """A place of a run at which it waits for a test, which need not be quick then."""
+
+    folder: Path
+    """Gets the file "held"; goes on when "go" is there."""
+    step: int = 0
+    """When the losses of this step are written."""
+    file: str = ""
+    """Before a file whose path has this in it gets its name."""
+
+    def pause(self):
+        (self.folder / "held").touch()
+        end = time.monotonic() + waiting.LIMIT_S
+        while not (self.folder / "go").exists():
+            if time.monotonic() > end:
+                os._exit(9)
+            time.sleep(0.005)
+
+
+def main(flags, hold=None):
+    """The main program, with a small network: processes on CPUs compile each for itself."""
+    models.create_model = lambda _, *arguments, **named: Tiny(*arguments, **named)
+    if hold is not None:
+        _prepare(hold)
+    sys.argv = ["cbda_jax.main", *flags]
     runpy.run_module("cbda_jax.main", run_name="__main__")
+
+
+def _prepare(hold):
+    write = MetricWriter.write
+
+    def write_and_wait(self, kind, step, **values):
+        write(self, kind, step, **values)
+        if (kind, step) == ("train", hold.step):
+            hold.pause()
+
+    def wait_and_rename(event, arguments):
+        if event == "os.rename" and hold.file in os.fsdecode(arguments[1]):
+            hold.pause()
+
+    if hold.step:
+        MetricWriter.write = write_and_wait
+    if hold.file:
+        sys.addaudithook(wait_and_rename)

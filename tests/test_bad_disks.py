@@ -5,20 +5,19 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
+import scenes
+import waiting
 from PIL import Image
 
 from cbda_jax.annotation import Queries, QueryLog
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
-from cbda_jax.files import read_npz, write_atomic, write_npz
-
-ROOT = Path(__file__).parent.parent
+from cbda_jax.files import write_atomic, write_npz
 
 
 class Disk:
@@ -40,9 +39,9 @@ class Disk:
     @contextlib.contextmanager
     def read_only(self):
         """Refuses every write, root's too."""
-        subprocess.run(["mount", "-o", "remount,ro", self.folder], check=True)
+        waiting.run(["mount", "-o", "remount,ro", self.folder], 60).check_returncode()
         yield
-        subprocess.run(["mount", "-o", "remount,rw", self.folder], check=True)
+        waiting.run(["mount", "-o", "remount,rw", self.folder], 60).check_returncode()
 
 
 class Quota(Disk):
@@ -71,10 +70,10 @@ def mounted(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder]
-    if os.getuid() or subprocess.run(command, capture_output=True).returncode:
+    if os.getuid() or waiting.run(command, 60).returncode:
         pytest.skip("root alone can mount a small disk")
     yield Disk(folder)
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    waiting.run(["umount", "--lazy", folder], 60).check_returncode()
 
 
 @pytest.fixture(params=["mounted", "quota"])
@@ -133,40 +132,6 @@ def test_a_read_only_disk_keeps_the_old_file(mounted):
         assert "Read-only file system" in refused(write_atomic, path, lambda file: file.write(b"x"))
         assert "Read-only" in refused(write_atomic, mounted.folder / "a" / "b", lambda file: None)
     assert contents(mounted.folder) == before
-
-
-def test_a_failing_writer_leaves_nothing(tmp_path):
-    def fail(file):
-        file.write(b"half")
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        write_atomic(tmp_path / "a", fail)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_files_have_the_rights_of_others_and_names_of_any_length(tmp_path):
-    path = tmp_path / ("x" * 255)
-    write_atomic(path, lambda file: file.write(b"1"))
-    (tmp_path / "plain").write_bytes(b"1")
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-    assert path.read_bytes() == b"1"
-
-
-def test_arrays_are_read_as_written_or_not_at_all(tmp_path):
-    path = tmp_path / "a.npz"
-    write_npz(path, ids=np.array(["é", "b"]), values=np.arange(1000, dtype=np.int64))
-    found = read_npz(path)
-    assert found["ids"].tolist() == ["é", "b"]
-    np.testing.assert_array_equal(found["values"], np.arange(1000))
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="damaged: File is not a zip file"):
-        read_npz(path)
-    np.savez(path, objects=np.array([{}], object))
-    with pytest.raises(ValueError, match="damaged: Object arrays cannot be loaded"):
-        read_npz(path)
-    with pytest.raises(FileNotFoundError):
-        read_npz(tmp_path / "none.npz")
 
 
 # ----------------------------------------------------------------- query log
@@ -243,7 +208,7 @@ def test_preparing_on_a_full_disk(disk, root, room):
     assert "free some space" in message.lower()
     assert str(disk.folder) in message
     assert contents(disk.folder) == before
-    assert "no prepared data set there" in refused(prepare, root, disk.folder, prepare=False)
+    assert "expected a prepared data set" in refused(prepare, root, disk.folder, prepare=False)
     assert len(prepare(root, disk.folder)) == 6
     assert len(prepare(root, disk.folder, size=(8, 12))) == len(other)
 
@@ -254,7 +219,7 @@ def test_preparing_on_a_read_only_disk_and_reading_there(mounted, root):
     before = contents(mounted.folder)
     with mounted.read_only():
         message = refused(prepare, root, mounted.folder, size=(8, 12))
-        assert "cannot be written (Read-only file system); expected a folder with room" in message
+        assert "cannot be written (Read-only file system) found, expected one with room" in message
         again = prepare(root, mounted.folder)
         assert [record["image"].sum() for record in again] == expected
     assert contents(mounted.folder) == before
@@ -267,28 +232,33 @@ def test_preparing_on_a_read_only_disk_and_reading_there(mounted, root):
 
 
 SLOWLY = """
-import sys, time
-from cbda_jax.data import folders, png
+import os, pathlib, sys, time
+from cbda_jax.data import images
+from cbda_jax.data.datasets import folders
 from cbda_jax.data.records import open_records
 
-stop = sys.argv[3]
-encode, write_index, done = png.encode, folders.write_index, 0
+stop, now = sys.argv[3], pathlib.Path(sys.argv[4])
+encode, write_index, done = images.encode, folders.write_index, 0
+
+# Told by a file, which several threads can make at the same moment. Nobody waits for a thread here.
+def tell_and_wait():
+    now.touch()
+    time.sleep(300)
+    os._exit(9)
 
 def slowly(array):
     global done
     done += 1
     if stop == "records" and done > 6:
-        print("now", flush=True)
-        time.sleep(600)
+        tell_and_wait()
     return encode(array)
 
 def late(*arguments):
     write_index(*arguments)
     if stop == "index":
-        print("now", flush=True)
-        time.sleep(600)
+        tell_and_wait()
 
-png.encode, folders.write_index = slowly, late
+images.encode, folders.write_index = slowly, late
 open_records("gtav", data_dir=sys.argv[1], root=sys.argv[2], size=(96, 128))
 """
 
@@ -298,19 +268,15 @@ def test_a_killed_preparation_is_made_again(root, tmp_path, stop, capsys):
     data_dir = tmp_path / "data"
     other = prepare(root, data_dir, size=(8, 12))
     (data_dir / "gtav" / "notes.txt").write_text("mine")
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOWLY, data_dir, root, stop],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert any(line == "now\n" for line in process.stdout)
+    now = tmp_path / "now"
+    with waiting.Child(waiting.python(SLOWLY, data_dir, root, stop, now)) as process:
+        waiting.until(now.exists, f"a preparation at its {stop}", children=[process])
         process.kill()
-    assert process.returncode == -signal.SIGKILL
+        assert process.returncode == -signal.SIGKILL
     (rest,) = data_dir.glob("gtav/*/incomplete.*")
     (rest.parent / "incomplete.notes").write_text("mine")
     before = {n: c for n, c in contents(data_dir).items() if "incomplete." not in n}
-    assert "no prepared data set there" in refused(prepare, root, data_dir, prepare=False)
+    assert "expected a prepared data set" in refused(prepare, root, data_dir, prepare=False)
     capsys.readouterr()
     records = prepare(root, data_dir)
     assert capsys.readouterr().out.count("prepared gtav") == 1
@@ -327,28 +293,23 @@ def test_a_killed_preparation_is_made_again(root, tmp_path, stop, capsys):
 
 
 def run(workdir, data_dir, mode="train"):
-    """The job as a user starts it, on small scenes."""
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "cbda_jax.main", "--config=configs/synthetic.py:steps=4"),
-            *(f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--mode={mode}"),
-            *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
-            *(f"--config.data.synthetic_city.{s}_train=4" for s in ("source", "target")),
-            *(f"--config.data.synthetic_city.target_{s}=2" for s in ("val", "test")),
-            *("--config.data.source_batch=2", "--config.data.target_batch=2"),
-            *("--config.acquisition.rounds=(2,)", "--config.evaluation.every=0"),
-            *("--config.checkpoint.every=2", "--config.checkpoint.keep=1"),
-            *("--config.report.log_every=1", "--config.report.gallery=1"),
-            # As in test_main.py, whose compiled programs serve here too.
-            *(f"--config.{name}.batch_per_device=2" for name in ("acquisition", "evaluation")),
-            "--config.compilation_cache=",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
+    """The job as a user starts it, on small scenes, with a small network."""
+    flags = (
+        "--config=configs/synthetic.py:steps=4",
+        *(f"--workdir={workdir}", f"--config.data.dir={data_dir}", f"--mode={mode}"),
+        *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
+        *(f"--config.data.synthetic_city.{s}_train=4" for s in ("source", "target")),
+        *(f"--config.data.synthetic_city.target_{s}=2" for s in ("val", "test")),
+        *("--config.data.source_batch=2", "--config.data.target_batch=2"),
+        *("--config.acquisition.rounds=(2,)", "--config.evaluation.every=0"),
+        *("--config.checkpoint.every=2", "--config.checkpoint.keep=1"),
+        *("--config.report.log_every=1", "--config.report.gallery=1"),
+        # As in test_main.py, whose compiled programs serve here too.
+        *(f"--config.{name}.batch_per_device=2" for name in ("acquisition", "evaluation")),
+        "--config.compilation_cache=",
     )
+    with processes.Fork(scenes.main, flags) as process:
+        return waiting.finish(process)
 
 
 def stopped(*arguments, **options):

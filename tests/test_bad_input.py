@@ -1,17 +1,14 @@
 """What a user can get wrong in a config or a workdir: one line that says what, where and how."""
 
-import subprocess
-import sys
-from pathlib import Path
-
+import processes
 import pytest
+import scenes
+import waiting
 
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly, experiment, workdir
 from configs import gta2city, synthetic
-
-ROOT = Path(__file__).parent.parent
 
 
 def _config(argument=None, **changes):
@@ -110,13 +107,8 @@ def test_a_workdir_without_room_or_permission(tmp_path):
 )
 def test_mistyped_flags_are_suggested(flag, expected):
     flags = [flag] if flag.startswith("--config=") else ["--config=configs/synthetic.py", flag]
-    done = subprocess.run(
-        [sys.executable, "-m", "cbda_jax.main", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    with processes.Fork(scenes.main, flags) as process:
+        done = waiting.finish(process)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")

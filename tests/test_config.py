@@ -64,6 +64,7 @@ BAD = {
     "acquisition.budget": (-0.1, 1.1, math.nan),
     "acquisition.rounds": ((2.5,), ("400",), 400, (True,)),
     "acquisition.radius": (-1, 1.0, 513, True),
+    "acquisition.share": (0, 1.1, math.nan, True, "0.05"),
     "acquisition.weight_ratio": (-1, 0.5, math.inf, True, "4"),
     "acquisition.balance_from": (0, 1.0, True, 1001),
     "acquisition.image_cap": (-1, 0.9, math.nan, True),
@@ -89,6 +90,7 @@ GOOD = {
     "acquisition.budget": (0, 1, 1.0),
     "acquisition.rounds": ((), [0, 5]),
     "acquisition.radius": (None, 0, 32),
+    "acquisition.share": (None, 0.05, 1),
     "acquisition.weight_ratio": (None, 0, 1, 4.5),
     "acquisition.balance_from": (None, 1, 2),
     "acquisition.image_cap": (None, 0, 1, 1.5),
@@ -235,8 +237,8 @@ def test_rounds_do_not_matter_where_none_is_held():
             "training.warmup: 30 steps found, expected at most training.schedule_steps, 20",
         ),
         (
-            {"num_classes": 16},
-            "num_classes: 16 found, expected 19, which synthetic_city/source_train has",
+            {"label_space": "synthia_16", "num_classes": 13},
+            "num_classes: 13 found, expected 16, as label_space 'synthia_16' has",
         ),
     ],
 )

@@ -1,20 +1,19 @@
-"""The main job as a user starts it: in a process of its own, on small scenes."""
+"""The main job in a process of its own, on small scenes; all but once with a small network."""
 
+import contextlib
 import json
 import os
 import re
 import signal
-import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
+import processes
 import pytest
+import scenes
+import waiting
 
-ROOT = Path(__file__).parent.parent
 STEPS, ROUNDS = 12, (4, 8)
 
 
@@ -23,10 +22,9 @@ def data_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
 
 
-def _command(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda"):
+def _flags(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda"):
     return [
-        sys.executable,
-        *("-m", "cbda_jax.main", f"--config={config}", f"--workdir={workdir}"),
+        *(f"--config={config}", f"--workdir={workdir}"),
         f"--config.data.dir={data_dir}",
         *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
         *("--config.data.synthetic_city.source_train=6", "--config.data.synthetic_city.seed=1"),
@@ -50,19 +48,15 @@ def _centres(workdir):
     return found
 
 
-def _environment(devices=1):
-    return {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
-
-
-def _run(workdir, data_dir, *flags, devices=1, **options):
-    return subprocess.run(
-        _command(workdir, data_dir, *flags, **options),
-        cwd=ROOT,
-        env=_environment(devices),
-        capture_output=True,
-        text=True,
-        timeout=300,
+def _start(workdir, data_dir, *flags, hold=None, devices=1, **options):
+    return processes.Fork(
+        scenes.main, _flags(workdir, data_dir, *flags, **options), hold, devices=devices
     )
+
+
+def _run(workdir, data_dir, *flags, **options):
+    with _start(workdir, data_dir, *flags, **options) as process:
+        return waiting.finish(process)
 
 
 def _queries(workdir):
@@ -74,9 +68,7 @@ def _result(workdir):
 
 
 def _losses(workdir):
-    # Up to the last whole line: it may be read while it is written.
-    whole = (workdir / "metrics.jsonl").read_text().rpartition("\n")[0]
-    records = [json.loads(line) for line in whole.splitlines()]
+    records = [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {r["step"]: r["loss"] for r in records if r["kind"] == "train"}
 
 
@@ -85,12 +77,18 @@ def unbroken(tmp_path_factory, data_dir):
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
     done = _run(workdir, data_dir)
     assert done.returncode == 0, done.stderr
-    return workdir, done
+    return workdir
 
 
 @pytest.mark.slow
-def test_a_run_leaves_everything_it_promises(unbroken):
-    workdir, done = unbroken
+def test_a_run_leaves_everything_it_promises(data_dir, tmp_path):
+    # As a user starts it, with the network of the config.
+    workdir = tmp_path / "run"
+    done = waiting.run(
+        [sys.executable, "-m", "cbda_jax.main", *_flags(workdir, data_dir)],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+    )
+    assert done.returncode == 0, done.stderr
     assert len(_queries(workdir)) == len(ROUNDS)
     result = _result(workdir)
     assert 0 < result["evaluation"]["miou"] < 1
@@ -113,7 +111,7 @@ def test_a_run_leaves_everything_it_promises(unbroken):
 
 @pytest.mark.slow
 def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, data_dir):
-    workdir, _ = unbroken
+    workdir = unbroken
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
     again = _run(workdir, data_dir)
     assert again.returncode == 0
@@ -127,101 +125,72 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, dat
     assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file()}
 
 
-def _kill_when(process, condition):
-    deadline = time.monotonic() + 240
-    while process.poll() is None and not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    alive = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    return alive
+@contextlib.contextmanager
+def _held(workdir, data_dir, folder, **place):
+    """A run that waits at a place, see `scenes.Hold`."""
+    folder.mkdir()
+    with _start(workdir, data_dir, hold=scenes.Hold(folder, **place)) as process:
+        waiting.until((folder / "held").exists, f"a run at {place}", children=[process])
+        yield process
+
+
+def _kill_at(workdir, data_dir, folder, **place):
+    with _held(workdir, data_dir, folder, **place) as process:
+        process.kill()
+        assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow
 def test_killed_in_a_round_and_between_checkpoints_it_ends_the_same(unbroken, data_dir, tmp_path):
     workdir = tmp_path / "run"
-    metrics = workdir / "metrics.jsonl"
-
-    def in_the_second_round():
-        # Its picture is drawn before its queries are written.
-        return any((workdir / "gallery").glob("round_02_*.npz"))
-
-    def between_checkpoints():
-        return metrics.exists() and max(_losses(workdir), default=0) >= 10
-
-    for condition in (in_the_second_round, between_checkpoints):
-        if condition is between_checkpoints:
-            # One round from the checkpoint before it, without training.
-            done = _run(workdir, data_dir, "--mode=acquire")
-            assert done.returncode == 0, done.stderr
-            assert _queries(workdir) == _queries(unbroken[0])
-        process = subprocess.Popen(
-            _command(workdir, data_dir),
-            cwd=ROOT,
-            env=_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        assert _kill_when(process, condition), "the run ended before it was killed"
+    # All of the second round but its queries is written then.
+    _kill_at(workdir, data_dir, tmp_path / "round", file="queries/round_02")
+    assert any((workdir / "gallery").glob("round_02_*.npz"))
+    assert len(_queries(workdir)) == 1
+    # One round from the checkpoint before it, without training.
+    done = _run(workdir, data_dir, "--mode=acquire")
+    assert done.returncode == 0, done.stderr
+    assert _queries(workdir) == _queries(unbroken)
+    _kill_at(workdir, data_dir, tmp_path / "steps", step=10)
     done = _run(workdir, data_dir)
     assert done.returncode == 0, done.stderr
     assert "going on from step" in done.stderr
-    reference, _ = unbroken
-    assert _queries(workdir) == _queries(reference)
-    assert _result(workdir)["evaluation"] == _result(reference)["evaluation"]
-    assert _losses(workdir) == _losses(reference)
+    assert _queries(workdir) == _queries(unbroken)
+    assert _result(workdir)["evaluation"] == _result(unbroken)["evaluation"]
+    assert _losses(workdir) == _losses(unbroken)
 
 
 @pytest.mark.slow
 def test_told_to_stop_it_saves_and_goes_on_on_other_devices(unbroken, data_dir, tmp_path):
     workdir = tmp_path / "run"
-    process = subprocess.Popen(
-        _command(workdir, data_dir),
-        cwd=ROOT,
-        env=_environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 240
-    while not (workdir / "metrics.jsonl").exists() or max(_losses(workdir), default=0) < 5:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    # While it lives, the workdir is its own.
-    process.send_signal(signal.SIGSTOP)
-    second = _run(workdir, data_dir)
-    assert second.returncode == 2
-    assert f"in use by another run: process {process.pid}" in second.stderr
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGCONT)
-    _, message = process.communicate(timeout=120)
-    assert process.returncode == 75, message
-    step = int(re.search(r"stopped at step (\d+), which is saved", message)[1])
+    with _held(workdir, data_dir, tmp_path / "steps", step=5) as process:
+        # While it lives, the workdir is its own.
+        second = _run(workdir, data_dir)
+        assert second.returncode == 2
+        assert f"in use by another run: process {process.pid}" in second.stderr
+        process.send(signal.SIGTERM)
+        (tmp_path / "steps" / "go").touch()
+        assert process.end() == 75, process.errors
+        step = int(re.search(r"stopped at step (\d+), which is saved", process.errors)[1])
     assert 5 <= step < STEPS
     assert (workdir / "checkpoints" / str(step)).is_dir()
     done = _run(workdir, data_dir, devices=2)
     assert done.returncode == 0, done.stderr
-    reference, _ = unbroken
-    assert _centres(workdir) == _centres(reference)
-    assert _losses(workdir).keys() == _losses(reference).keys()
+    assert _centres(workdir) == _centres(unbroken)
+    assert _losses(workdir).keys() == _losses(unbroken).keys()
     np.testing.assert_allclose(
-        list(_losses(workdir).values()), list(_losses(reference).values()), rtol=1e-4
+        list(_losses(workdir).values()), list(_losses(unbroken).values()), rtol=1e-4
     )
 
 
 @pytest.mark.slow
 def test_a_round_asked_for_early_is_kept(data_dir, tmp_path):
     workdir = tmp_path / "run"
-    metrics = workdir / "metrics.jsonl"
-    process = subprocess.Popen(
-        _command(workdir, data_dir), cwd=ROOT, env=_environment(), stderr=subprocess.DEVNULL
-    )
     # Between the rounds of steps 4 and 8.
-    assert _kill_when(process, lambda: metrics.exists() and max(_losses(workdir), default=0) >= 6)
-    if len(_queries(workdir)) == 1:
-        done = _run(workdir, data_dir, "--mode=acquire")
-        assert done.returncode == 0, done.stderr
+    _kill_at(workdir, data_dir, tmp_path / "steps", step=6)
+    assert len(_queries(workdir)) == 1
+    done = _run(workdir, data_dir, "--mode=acquire")
+    assert done.returncode == 0, done.stderr
     asked = _queries(workdir)
     assert len(asked) == 2
     done = _run(workdir, data_dir)
@@ -232,53 +201,35 @@ def test_a_round_asked_for_early_is_kept(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_path):
-    reference, _ = unbroken
     done = _run(tmp_path / "devices", data_dir, devices=2)
     assert done.returncode == 0, done.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    processes = [
-        subprocess.Popen(
-            _command(
-                tmp_path / "processes",
-                data_dir,
-                *(f"--coordinator={address}", "--processes=2", f"--process={i}"),
-            ),
-            cwd=ROOT,
-            env=_environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    messages = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], messages
+    ended = processes.run(scenes.train, 2, _flags(tmp_path / "processes", data_dir))
+    assert [process.status for process in ended] == [0, 0], ended
     assert _queries(tmp_path / "processes") == _queries(tmp_path / "devices")
-    assert _centres(tmp_path / "devices") == _centres(reference)
+    assert _centres(tmp_path / "devices") == _centres(unbroken)
     for other in ("devices", "processes"):
         losses = _losses(tmp_path / other)
-        assert losses.keys() == _losses(reference).keys()
+        assert losses.keys() == _losses(unbroken).keys()
         np.testing.assert_allclose(
-            list(losses.values()), list(_losses(reference).values()), rtol=1e-4
+            list(losses.values()), list(_losses(unbroken).values()), rtol=1e-4
         )
 
 
 @pytest.mark.slow
 def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
-    from cbda_jax.data import png
-    from cbda_jax.data.labels import CITYSCAPES_19
+    from cbda_jax.data import images
+    from cbda_jax.data.datasets.cityscapes import LABEL_IDS
 
-    workdir, _ = unbroken
+    workdir = unbroken
     metrics = (workdir / "metrics.jsonl").read_bytes()
     done = _run(workdir, data_dir, "--mode=evaluate")
     assert done.returncode == 0, done.stderr
     assert (workdir / "metrics.jsonl").read_bytes() == metrics
     paths = sorted((workdir / "predictions").glob("*_pred.png"))
     assert len(paths) == 5
-    known = set(CITYSCAPES_19.to_label_id[:19].tolist())
+    known = {value for value, name in LABEL_IDS.classes.items() if name is not None}
     for path in paths:
-        prediction = png.decode(path.read_bytes())
+        prediction = images.decode(path.read_bytes())
         assert prediction.shape == (32, 64)
         assert set(np.unique(prediction).tolist()) <= known
     evaluation = _result(workdir)["evaluation"]
@@ -350,11 +301,10 @@ def test_a_run_that_starts_again_after_every_round(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_source_free_from_a_source_trained_run(unbroken, data_dir, tmp_path):
-    workdir, _ = unbroken
     done = _run(
         tmp_path / "run",
         data_dir,
-        f"--config.pretrained={workdir}",
+        f"--config.pretrained={unbroken}",
         "--config.data.source_free=True",
         "--config.data.source=gtav",  # is not there, and need not be
     )

@@ -12,13 +12,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-from cbda_jax import console, models, sharding, training
+from cbda_jax import annotation, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.data import labels, pipeline, records
+from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
-from cbda_jax.errors import InputError, near
-from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
+from cbda_jax.errors import InputError
+from cbda_jax.label_space import LabelSpace, resolve_label_space
+from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
 from cbda_jax.run import checks
 from cbda_jax.runtime import hosts
 
@@ -44,7 +46,7 @@ class Parts(NamedTuple):
 
     config: Config
     method: Method
-    space: labels.LabelSpace
+    space: LabelSpace
     round_steps: tuple[int, ...]
     mesh: Mesh
     host: tuple[int, int]
@@ -59,7 +61,7 @@ def assemble(config: Config, method: Method) -> Parts:
     Raises:
         InputError: the config names what is not there, or what does not fit together.
     """
-    space = labels.label_space(config.num_classes)
+    space = resolve_label_space(config.label_space, config.num_classes)
     steps = round_steps(config, method)
     mesh = sharding.make_mesh()
     if method.source:
@@ -88,24 +90,13 @@ def resolve_method(config: Config) -> Method:
             be together; nothing to train on.
     """
     chosen = {field: config.acquisition[field] for field in FIELDS}
-    method = dataclasses.replace(
-        get_method(config.method), **{k: v for k, v in chosen.items() if v is not None}
-    )
-    for field, known in CHOICES.items():
-        value = getattr(method, field)
-        if value not in known:
-            raise InputError(
-                f"acquisition.{field}: {value!r} found, expected one of {', '.join(known)}"
-                f"{near(value, known)}"
-            )
-    if method.radius < 0:
-        raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
+    method = changed(get_method(config.method), {k: v for k, v in chosen.items() if v is not None})
     problems = [*contradictions(method)] if method.acquires else []
     # Only what is asked for: a method's own may come too late for few rounds.
     begins = config.acquisition.balance_from or 1
     if method.acquires and begins > max(len(config.acquisition.rounds), 1):
         problems.append(
-            f"acquisition.balance_from: {method.balance_from} found, expected at most "
+            f"acquisition.balance_from: {begins} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"
         )
     if problems:
@@ -153,7 +144,12 @@ def check_files(config: Config, method: Method, mode: str) -> None:
 
 
 def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Records:
-    """Opens a data set, prepared by the first process while the others wait."""
+    """Opens a data set, prepared by the first process while the others wait.
+
+    Raises:
+        InputError: an unknown data set; files that are not as expected; labels of other classes
+            than the run's.
+    """
     opener = functools.partial(records.open_records, name, **_location(config, name, size))
     prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
@@ -162,17 +158,31 @@ def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Re
 def _location(config: Config, name: str, size: tuple[int, int]) -> dict[str, Any]:
     """Where and how a data set is prepared, for `create_builder`."""
     dataset = name.partition("/")[0]
-    options: dict[str, Any]
-    if dataset == "synthetic_city":
-        height, width = size
-        options = {"height": height, "width": width, **config.data.synthetic_city}
-    else:
-        options = {"size": tuple(size), "num_classes": config.num_classes}
-        if config.data.root:
-            options["root"] = str(Path(config.data.root).expanduser() / dataset)
-        if config.data.source_files and name == config.data.source:
-            options["files"] = Path(config.data.source_files).expanduser()
+    own = config.data.get(dataset)
+    options: dict[str, Any] = {**own} if isinstance(own, ConfigDict) else {}
+    space = resolve_label_space(config.label_space, config.num_classes)
+    options |= {"size": tuple(size), "label_space": space.name}
+    # Drawn data sets have no files.
+    if config.data.root and "root" in prepare.builder_options(dataset):
+        folder = prepare.builder_class(dataset).name
+        options["root"] = str(Path(config.data.root).expanduser() / folder)
+    if config.data.source_files and name == config.data.source:
+        options["files"] = Path(config.data.source_files).expanduser()
     return {"data_dir": Path(config.data.dir).expanduser(), **options}
+
+
+def create_oracle(
+    config: Config, workdir: Path, pool: records.Records, space: LabelSpace
+) -> annotation.Oracle:
+    """Who answers what the run asks; nobody else makes an oracle.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    setting = annotation.Setting(
+        pool, space.classes, workdir, seed=config.seed, threads=config.data.threads
+    )
+    return annotation.create_oracle(config.annotation.oracle, setting)
 
 
 def training_streams(

@@ -59,18 +59,18 @@ def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) ->
 
     Args:
         budget: fraction of all pixels.
-        method: unit and radius.
+        method: whose picks they are.
         shape: (height, width) of the native labels.
 
     Raises:
         InputError: the budget is not above 0, or above what picks can reach at all.
     """
-    limits = acquisition.reach(shape, acquisition.geometry(method.unit, method.radius))
+    limits = acquisition.reach(shape, method.scoring.squares)
     if not 0 < budget <= limits.most:
         raise InputError(
             f"acquisition.budget: {budget:g} found, expected above 0 and at most "
-            f"{limits.most:.4g}, all that picks of unit {method.unit} and radius {method.radius} "
-            f"reach in an image of {shape[0]} x {shape[1]}"
+            f"{limits.most:.4g}, all that picks of unit {method.scoring.unit} and radius "
+            f"{method.scoring.radius} reach in an image of {shape[0]} x {shape[1]}"
         )
     if budget > limits.always:
         console.say(

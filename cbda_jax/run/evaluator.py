@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from cbda_jax import evaluation, sharding
 from cbda_jax.data import pipeline
-from cbda_jax.data.labels import IGNORE
+from cbda_jax.label_space import IGNORE
 from cbda_jax.training import TrainState
 
 

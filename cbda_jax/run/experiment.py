@@ -11,16 +11,16 @@ import numpy as np
 from cbda_jax import annotation, console, reporting
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
-from cbda_jax.data import pipeline, png
-from cbda_jax.errors import InputError
+from cbda_jax.data import images, pipeline
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_atomic
 from cbda_jax.run import assembly, checks, outcome, workdir
-from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.run.acquirer import Acquirer, Sizes
 from cbda_jax.run.evaluator import Evaluator
-from cbda_jax.run.rounds import Rounds
+from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts, lock
-from cbda_jax.runtime.preemption import Preempted, Preemption
+from cbda_jax.runtime.preemption import Preemption
 from cbda_jax.runtime.trace import StepTrace
 
 
@@ -46,7 +46,7 @@ def run(
 
     Raises:
         InputError: the config, the data, the workdir or `until` is not as expected.
-        Preempted: the machine is wanted back; everything is saved.
+        Paused: the machine is wanted back, or people have yet to answer; everything is saved.
     """
     check(config)
     if until is not None and (mode != "train" or not 1 <= until <= config.training.steps):
@@ -55,6 +55,7 @@ def run(
             f"{config.training.steps} (training.steps) with --mode=train"
         )
     method = assembly.resolve_method(config)
+    annotation.check_version(folder / "answers", folder / "queries")
     workdir.claim(folder, config, write=False, mode=mode)
     if mode != "train":
         workdir.check_run(folder)
@@ -98,12 +99,9 @@ def _open_rounds(parts: assembly.Parts, folder: Path) -> Rounds:
         folder,
         parts.pool,
         parts.space,
-        name=config.method,
-        method=method,
-        budget=config.acquisition.budget,
-        count=len(parts.round_steps),
+        assembly.create_oracle(config, folder, parts.pool, parts.space),
+        Plan(config.method, method, config.acquisition.budget, len(parts.round_steps)),
         gallery=config.report.gallery,
-        first=hosts.is_first(),
     )
     if method.acquires:
         checks.check_budget(config.acquisition.budget, method, rounds.native)
@@ -138,7 +136,7 @@ def _open_trainer(
         resumed = found is not None
         step, state = found or (0, initial)
         if parts.method.acquires:
-            rounds.log.check_steps(parts.round_steps, step)
+            rounds.check_steps(parts.round_steps, step)
         with reporting.MetricWriter(
             folder,
             resume_step=step if resumed else -1,
@@ -199,7 +197,7 @@ class Experiment:
             until: the step to stop at instead of the end; see `run`.
 
         Raises:
-            Preempted: the machine is wanted back; everything is saved.
+            Paused: the machine is wanted back, or people have yet to answer; all is saved.
         """
         end = self.config.training.steps if until is None else until
         self._say_start()
@@ -221,7 +219,7 @@ class Experiment:
             else:
                 self.trainer.checkpoints.wait()
                 console.say(f"{self.folder}: step {self.step} is saved, as --until asks")
-        except Preempted:
+        except Paused:
             self.trainer.save()
             self.trainer.checkpoints.wait()
             console.say(f"{self.folder}: stopped at step {self.step}, which is saved")
@@ -291,25 +289,15 @@ class Experiment:
 
     @functools.cached_property
     def _acquirer(self) -> Acquirer:
-        config, method = self.config, self.parts.method
+        config, parts = self.config, self.parts
         return Acquirer(
-            self.parts.network.graphdef,
-            self.parts.mesh,
-            Scoring(
-                native=self.rounds.native,
-                via=tuple(config.data.target_size),
-                unit=method.unit,
-                score=method.score,
-                radius=method.radius,
-                clamp_impurity=config.acquisition.clamp_impurity,
-                seed=config.seed,
-                class_evidence=method.class_evidence,
-                impurity_floor=method.impurity_floor,
-                ties=method.ties,
-            ),
-            num_classes=self.parts.space.num_classes,
-            batch=config.acquisition.batch_per_device * self.parts.mesh.size,
-            host=self.parts.host,
+            parts.network.graphdef,
+            parts.mesh,
+            parts.method.scoring,
+            Sizes(native=self.rounds.native, via=tuple(config.data.target_size)),
+            seed=config.seed,
+            batch=config.acquisition.batch_per_device * parts.mesh.size,
+            host=parts.host,
             threads=config.data.threads,
         )
 
@@ -324,9 +312,9 @@ class Experiment:
                 f"{self.folder}: method {self.config.method} at step {self.step} found, expected "
                 "a method that acquires and a checkpoint to acquire with; train first"
             )
-        count, number = len(self.parts.round_steps), len(self.rounds.log.rounds) + 1
+        count, number = len(self.parts.round_steps), len(self.rounds.answers.rounds) + 1
         if number > count:
-            console.say(f"{self.folder}: all {count} rounds are in the query log")
+            console.say(f"{self.folder}: all {count} rounds are answered")
             return
         self.hold_round(number)
         console.say(f"round {number} of {count}: {self.rounds.log.path(number)}")
@@ -352,13 +340,14 @@ class Experiment:
         Args:
             name: of the data set and split.
             final: whether this is the end of the run.
-            write: also write every prediction as a PNG of Cityscapes label ids.
+            write: also write every prediction as a PNG of the data set's own label values.
         """
         space = self.parts.space
         data = self.parts.dataset(name, tuple(self.config.data.target_size))
+        values_of = data.encoding.inverse(space)
 
         def keep(index: int, prediction: np.ndarray) -> None:
-            content = png.encode(space.to_label_id[prediction])
+            content = images.encode(values_of[prediction])
             path = self.folder / "predictions" / f"{data.ids[index]}_pred.png"
             write_atomic(path, lambda file: file.write(content))
 
@@ -405,10 +394,11 @@ class Experiment:
         """
         if not self.trainer.resumed:
             raise InputError(f"{self.folder}: no checkpoint found; train first")
-        values = self.evaluate(self.config.data.test, final=True, write=True)
+        name = self.config.data.test
+        values = self.evaluate(name, final=True, write=True)
+        kind = self.parts.dataset(name, tuple(self.config.data.target_size)).encoding.name
         console.say(
-            f"{reporting.result_table(values)}\n"
-            f"predictions (Cityscapes label ids): {self.folder / 'predictions'}"
+            f"{reporting.result_table(values)}\npredictions ({kind}): {self.folder / 'predictions'}"
         )
 
     # -------------------------------------------------------------------- end
@@ -428,5 +418,6 @@ class Experiment:
             budget=self.config.acquisition.budget if self.parts.method.acquires else None,
             radius=self.rounds.squares.label_radius,
             devices=self.parts.mesh.size,
-            oracle=annotation.GroundTruthOracle(self.parts.pool),
+            answers=self.rounds.answers.rounds,
+            shape=self.rounds.native,
         )

@@ -1,7 +1,7 @@
 """What a run comes to: figures of an evaluation, and at the end result, table and report."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from cbda_jax import __version__, annotation, console, evaluation, reporting
-from cbda_jax.data import labels
+from cbda_jax.label_space import LabelSpace
 from cbda_jax.run.workdir import write_json
 
 
 def figures(
     confusion: Int64[np.ndarray, "classes classes"],
-    space: labels.LabelSpace,
+    space: LabelSpace,
     *,
     dataset: str,
     labelled_fraction: float,
@@ -52,11 +52,12 @@ def conclude(
     values: dict[str, Any],
     *,
     settings: Mapping[str, Any],
-    space: labels.LabelSpace,
+    space: LabelSpace,
     budget: float | None,
     radius: int,
     devices: int,
-    oracle: annotation.Oracle | None = None,
+    answers: Sequence[annotation.Answers],
+    shape: tuple[int, int],
 ) -> None:
     """Writes the report and, last of all, the result: a run that has one counts as finished.
 
@@ -68,23 +69,16 @@ def conclude(
         budget: fraction of the target's pixels that was to be asked for, if any was.
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         devices: how many the run was made on.
-        oracle: answered what was asked; without one it is not analysed what was labelled.
+        answers: to all rounds.
+        shape: (height, width) of the target's labels.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
     from cbda_jax.reporting.report import write_report
 
     records = reporting.read_metrics(workdir)
     held = [r for r in records if r["kind"] == "round"]
-    analysis = None
-    if oracle is not None:
-        pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
-        analysis = annotation.analyse(
-            annotation.QueryLog(workdir / "queries").rounds,
-            oracle,
-            space.classes,
-            pool_pixels=pool,
-            threads=settings["data.threads"],
-        )
+    pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
+    analysis = annotation.analyse(answers, space.classes, shape, pool_pixels=pool)
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
     table = reporting.result_table(values, held, budget=budget, title=title)
     report = write_report(

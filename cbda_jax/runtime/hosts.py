@@ -20,9 +20,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from cbda_jax import console
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.runtime import abort
-from cbda_jax.runtime.preemption import Preempted
 
 T = TypeVar("T")
 
@@ -165,7 +164,7 @@ def session() -> Iterator[None]:
 
     Raises:
         InputError: as it came, for the caller to tell; then `leave`.
-        Preempted: the same.
+        Paused: the same.
     """
     if not jax.distributed.is_initialized():
         yield
@@ -179,7 +178,7 @@ def session() -> Iterator[None]:
         if _is_of_a_lost_peer(error):
             console.say(f"error: {_lost(jax.process_count())}", everyone=True)
             _exit(LOST_STATUS)
-        if isinstance(error, InputError | Preempted):
+        if isinstance(error, InputError | Paused):
             raise
         traceback.print_exc()
         leave(1)

@@ -21,6 +21,8 @@ from cbda_jax.runtime.preemption import Preempted
 from cbda_jax.sweep.plan import Plan, Warm
 
 _POLL_S = 0.1
+# How long runs have to save, all together, when they are told to stop.
+_SAVE_S = 600
 
 
 @dataclass(frozen=True)
@@ -291,8 +293,17 @@ def _end(running: Any) -> None:
     for entry in running:
         if entry.process.poll() is None:
             entry.process.terminate()
+    # Together, not one after the other.
+    end = time.monotonic() + _SAVE_S
     for entry in running:
-        entry.process.wait()
+        try:
+            entry.process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            console.say(
+                f"{entry.job.name}: still there {_SAVE_S} s after it was told to stop; killed, it "
+                "goes on from the checkpoint before"
+            )
+            entry.process.kill()
 
 
 @contextmanager

@@ -3,10 +3,7 @@
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import waiting
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cbda_jax.checkpoints.store import Checkpoints
 from cbda_jax.errors import InputError
-
-ROOT = Path(__file__).parents[2]
 
 
 class State(NamedTuple):
@@ -341,9 +337,7 @@ print(Checkpoints(Path(sys.argv[1])).restore_latest(state)[0])
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
 def test_a_disk_that_takes_no_more(tmp_path):
     # The limit's signal is ignored, as by Python: writes fail with an error.
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    done = waiting.run(waiting.python(FULL, tmp_path))
     assert done.returncode == 0, done.stderr
     error, before, after = done.stdout.strip().splitlines()
     assert re.fullmatch(
@@ -356,7 +350,7 @@ def test_a_disk_that_takes_no_more(tmp_path):
 
 
 HOSTS = """
-import sys, time
+import sys
 from pathlib import Path
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -400,27 +394,12 @@ print("restored", step, sorted(p.name for p in folder.iterdir()), flush=True)
 
 @pytest.mark.slow
 def test_processes_take_the_same_checkpoint(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    start = time.monotonic()
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", HOSTS, address, str(i), tmp_path / "checkpoints"],
-            cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    try:
-        outputs = [process.communicate(timeout=120)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0, 0], outputs
+    address = waiting.free_address()
+    commands = [waiting.python(HOSTS, address, i, tmp_path / "checkpoints") for i in range(2)]
+    # Whoever waits at a barrier of JAX for the other one waits for longer than this limit.
+    with waiting.children(commands, env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}) as running:
+        statuses = waiting.end_all(running)
+        outputs = [child.output for child in running]
+    assert statuses == [0, 0], outputs
     expected = "restored 1 ['1', '2', 'corrupt-2', 'corrupt-3']"
     assert all(expected in output for output in outputs), outputs
-    assert time.monotonic() - start < 100

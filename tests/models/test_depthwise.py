@@ -1,3 +1,5 @@
+"""Depthwise convolution beside XLA's grouped one."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,17 +42,21 @@ def test_depthwise_equals_a_grouped_convolution(size, stride, dilation, shape):
             feature_group_count=6,
         )
 
-    expected, pull_back = jax.vjp(theirs, x, state)
-    out, pull_back_ours = jax.vjp(ours, x, state)
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
-    gradient = images(*out.shape)
-    for a, b in zip(
-        jax.tree.leaves(pull_back_ours(gradient)), jax.tree.leaves(pull_back(gradient)), strict=True
-    ):
+    # In one program: operation by operation, each would be compiled by itself.
+    @jax.jit
+    def all_of_it(x, state, gradient):
+        expected, pull_back = jax.vjp(theirs, x, state)
+        out, pull_back_ours = jax.vjp(ours, x, state)
+        padded = jnp.pad(x, depthwise.same_padding(x, state["kernel"][...], stride, dilation))
+        by_row, at_once = (
+            taps(size, stride, dilation, padded, gradient)
+            for taps in (depthwise.taps_by_row, depthwise.taps_at_once)
+        )
+        return (out, expected), (pull_back_ours(gradient), pull_back(gradient)), (by_row, at_once)
+
+    gradient = images(*jax.eval_shape(ours, x, state).shape)
+    outputs, gradients, taps = all_of_it(x, state, gradient)
+    np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
+    for a, b in zip(*map(jax.tree.leaves, gradients), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
-    padded = jnp.pad(x, depthwise.same_padding(x, state["kernel"][...], stride, dilation))
-    by_row, at_once = (
-        taps(size, stride, dilation, padded, gradient)
-        for taps in (depthwise.taps_by_row, depthwise.taps_at_once)
-    )
-    np.testing.assert_allclose(by_row, at_once, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(*taps, rtol=1e-4, atol=1e-4)

@@ -1,6 +1,10 @@
+"""Layers that networks share, against their definitions in NumPy."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from flax import nnx
 from networks import images
 
 from cbda_jax.models import layers
@@ -28,3 +32,62 @@ def test_group_norm():
     out = np.asarray(norm(x)).reshape(2, 20, 4, 2)
     np.testing.assert_allclose(out.mean((1, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(out.std((1, 3)), 1, atol=1e-3)
+
+
+def test_layer_norm_is_of_every_pixel():
+    x = images(2, 3, 4, 16) * 5 - 2
+    out = np.asarray(layers.LayerNorm(16, dtype=jnp.float32)(x))
+    np.testing.assert_allclose(out.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(out.std(-1), 1, atol=1e-3)
+
+
+def test_frozen_batch_norm_is_its_formula_and_is_not_trained():
+    rng = np.random.default_rng(1)
+    norm = layers.FrozenBatchNorm(4, epsilon=0.5, dtype=jnp.float32)
+    values = {name: rng.random(4, np.float32) for name in ("scale", "bias", "mean", "var")}
+    for name, value in values.items():
+        getattr(norm, name)[...] = jnp.asarray(value)
+    x = images(2, 3, 3, 4)
+    scale, bias, mean, var = values.values()
+    expected = (np.asarray(x) - mean) / np.sqrt(var + 0.5) * scale + bias
+    np.testing.assert_allclose(norm(x), expected, rtol=1e-5, atol=1e-5)
+    assert not jax.tree.leaves(nnx.state(norm, nnx.Param))
+
+
+def test_a_frozen_module_keeps_its_numbers_and_has_none_to_train():
+    module = layers.pointwise(3, 2, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    kernel = np.asarray(module.kernel[...])
+    layers.freeze(module)
+    assert not jax.tree.leaves(nnx.state(module, nnx.Param))
+    np.testing.assert_array_equal(nnx.state(module, layers.FrozenStat)["kernel"][...], kernel)
+
+
+@pytest.mark.parametrize(("padding", "first"), [(None, 4), ("SAME", 6)])
+def test_a_strided_convolution_pads_as_torch_does_unless_told(padding, first):
+    """At stride 2 and an even size, "SAME" has its one row of zeros at the end."""
+    conv = layers.conv(1, 1, 3, stride=2, padding=padding, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    conv.kernel[...] = jnp.ones((3, 3, 1, 1), jnp.float32)
+    rows = jnp.zeros((1, 4, 4, 1), jnp.float32).at[0, :, 1, 0].set(jnp.asarray([1, 3, 2, 5.0]))
+    out = conv(rows)
+    assert out.shape == (1, 2, 2, 1)
+    assert float(out[0, 0, 0, 0]) == first
+
+
+def test_max_pool_is_that_of_torch():
+    x = np.array(images(1, 5, 6, 2))
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    expected = [
+        [padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((1, 2)) for j in range(3)]
+        for i in range(3)
+    ]
+    expected = np.moveaxis(np.array(expected), 2, 0)
+    np.testing.assert_array_equal(layers.max_pool(jnp.asarray(x)), expected)
+
+
+def test_a_classifier_sums_in_float32():
+    classify = layers.Classifier(4096, 1, rngs=nnx.Rngs(0))
+    classify.kernel[...] = jnp.ones((4096, 1), jnp.float32)
+    logits = classify(jnp.ones((1, 1, 1, 4096), jnp.bfloat16) * jnp.bfloat16(1 + 1 / 128))
+    assert logits.dtype == jnp.float32
+    # In bfloat16 it would stand still at 512.
+    assert float(logits[0, 0, 0, 0]) == 4096 + 32

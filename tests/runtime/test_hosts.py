@@ -5,7 +5,8 @@ import socket
 
 import jax
 import pytest
-from processes import free_port, run
+import waiting
+from processes import run
 from scenes import arrive, end_together
 
 from cbda_jax.errors import InputError
@@ -49,7 +50,7 @@ def test_flags_that_do_not_fit_are_refused(arguments, message):
 
 
 def test_a_coordinator_that_is_not_there_is_named():
-    address = f"127.0.0.1:{free_port()}"
+    address = waiting.free_address()
     with pytest.raises(InputError, match=rf"{address} not reached within 1 s \(Connection refused"):
         hosts.start("auto", address, 2, 1, patience_s=1)
 
@@ -169,7 +170,7 @@ def test_hosts_that_differ_are_refused():
     "scene", ["killed in a collective", "killed while waited for", "killed while all work"]
 )
 def test_the_others_say_that_one_was_killed(scene, victim):
-    ended = run(end_together, 2, scene, victim, timeout_s=30)
+    ended = run(end_together, 2, scene, victim)
     assert ended[victim].status == -9
     other = ended[1 - victim]
     assert other.status == hosts.LOST_STATUS, other.output
@@ -185,7 +186,7 @@ def test_the_others_say_that_one_was_killed(scene, victim):
     ],
 )
 def test_one_that_ends_is_not_waited_for(scene, status, message, victim):
-    ended = run(end_together, 2, scene, victim, timeout_s=30)
+    ended = run(end_together, 2, scene, victim)
     assert ended[victim].status == status
     assert ended[victim].output.endswith(message)
     assert ended[1 - victim].status == hosts.LOST_STATUS

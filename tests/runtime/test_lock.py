@@ -1,23 +1,23 @@
 """One run at a time in a workdir, also after kills and from other machines."""
 
+import contextlib
 import errno
+import functools
 import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+import waiting
 
 from cbda_jax.errors import InputError
 from cbda_jax.runtime import identity, lock
 from cbda_jax.runtime.lock import WorkdirLock
 
-ROOT = Path(__file__).parent.parent.parent
 ELSEWHERE = {"boot": "another", "host": "node7"}
 
 
@@ -91,25 +91,19 @@ def test_a_refused_or_impossible_lock_leaves_no_trace(tmp_path):
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path, take, capsys):
     code = (
         "import sys, time; from cbda_jax.runtime.lock import WorkdirLock\n"
-        "WorkdirLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(60)"
+        "WorkdirLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(300)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match=f"process {process.pid} on "):
-        WorkdirLock(tmp_path).acquire()
-    process.send_signal(signal.SIGKILL)
-    # A zombie for now: nobody has asked for its exit status.
-    deadline = time.monotonic() + 30
-    while identity.start_time(process.pid) is not None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    take(tmp_path)
-    assert f"taking over from process {process.pid} on" in capsys.readouterr().err
-    assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
-    assert _names(tmp_path) == ["lock.json"]
-    process.communicate()
+    with waiting.Child(waiting.python(code, tmp_path)) as process:
+        process.says("held")
+        with pytest.raises(InputError, match=f"process {process.pid} on "):
+            WorkdirLock(tmp_path).acquire()
+        process.send(signal.SIGKILL)
+        # A zombie for now: nobody has asked for its exit status.
+        waiting.until(lambda: identity.start_time(process.pid) is None, "the kernel to kill")
+        take(tmp_path)
+        assert f"taking over from process {process.pid} on" in capsys.readouterr().err
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
+        assert _names(tmp_path) == ["lock.json"]
 
 
 def test_a_process_id_used_again_is_not_the_owner(tmp_path, take):
@@ -129,14 +123,12 @@ def test_a_run_that_cannot_be_seen_counts_by_its_heartbeat(where, tmp_path, take
         while not stop.wait(0.1):
             os.utime(path)
 
-    heart = threading.Thread(target=beat)
-    heart.start()
-    try:
-        with pytest.raises(InputError, match="in use by another run"):
-            WorkdirLock(tmp_path, beat_s=0.1, stale_s=30).acquire()
-    finally:
-        stop.set()
-        heart.join()
+    with waiting.thread(beat, "the heart of the other run"):
+        try:
+            with pytest.raises(InputError, match="in use by another run"):
+                WorkdirLock(tmp_path, beat_s=0.1, stale_s=30).acquire()
+        finally:
+            stop.set()
     start = time.monotonic()
     take(tmp_path, beat_s=0.1, stale_s=0.5)
     assert time.monotonic() - start >= 0.3
@@ -176,18 +168,16 @@ def test_of_many_that_race_one_wins(stale, links, tmp_path, monkeypatch):
         won, refused = [], []
 
         def race(one, start=start, won=won, refused=refused):
-            start.wait()
+            start.wait(timeout=60)
             try:
                 one.acquire()
                 won.append(one)
             except InputError as error:
                 refused.append(error)
 
-        threads = [threading.Thread(target=race, args=(one,)) for one in racers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with contextlib.ExitStack() as stack:
+            for one in racers:
+                stack.enter_context(waiting.thread(functools.partial(race, one), "a racer"))
         assert (len(won), len(refused)) == (1, 5)
         token = json.loads((workdir / "lock.json").read_text())["token"]
         assert token == won[0]._owner["token"]
@@ -206,10 +196,7 @@ def test_a_run_killed_while_taking_over_stops_nobody(tmp_path, take):
 def test_a_lock_that_was_taken_away_is_noticed_and_left_alone(tmp_path, take):
     held = take(tmp_path, beat_s=0.02)
     first = (tmp_path / "lock.json").stat().st_mtime_ns
-    deadline = time.monotonic() + 30
-    while (tmp_path / "lock.json").stat().st_mtime_ns == first and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert (tmp_path / "lock.json").stat().st_mtime_ns > first
+    waiting.until(lambda: (tmp_path / "lock.json").stat().st_mtime_ns > first, "a sign of life")
     held.check()
     (tmp_path / "lock.json").unlink()
     _write(tmp_path / "lock.json")
@@ -265,21 +252,12 @@ def test_all_processes_of_a_refused_run_end(tmp_path, take):
         "except InputError as error: print(error)\n"
     )
     take(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, address, str(i), tmp_path],
-            cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    address = waiting.free_address()
+    commands = [waiting.python(code, address, i, tmp_path) for i in range(2)]
+    with waiting.children(commands, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"}) as processes:
+        statuses = waiting.end_all(processes)
+        outputs = [child.output for child in processes]
+    assert statuses == [0, 0], outputs
     for output in outputs:
         assert f"is in use by another run: process {os.getpid()} on " in output
     assert _names(tmp_path) == ["lock.json"]

@@ -2,17 +2,11 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import threading
-from pathlib import Path
 
 import pytest
+import waiting
 
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
-
-ROOT = Path(__file__).parent.parent.parent
 
 WORKER = """
 import os, signal, sys, time
@@ -34,68 +28,49 @@ with Preemption() as preemption:
     except Preempted:
         print("left after", count, flush=True)
         if "hang" in sys.argv:
-            time.sleep(60)
+            time.sleep(600)
         sys.exit(EXIT_STATUS)
 """
 
 
 def _start(processes, *flags):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, address, str(processes), str(i), *flags],
-            cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(processes)
-    ]
-
-
-def _line(process):
-    assert process.stdout is not None
-    return process.stdout.readline()
+    address = waiting.free_address()
+    commands = [waiting.python(WORKER, address, processes, i, *flags) for i in range(processes)]
+    # JAX's own threads may log at any time, in the middle of a line: not among what is read here.
+    return waiting.children(commands, together=False, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"})
 
 
 def test_one_process_leaves_with_its_own_status():
-    (process,) = _start(1)
-    assert _line(process) == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=60)[0].startswith("left after ")
-    assert process.returncode == EXIT_STATUS == 75
+    with _start(1) as (process,):
+        process.says("ready")
+        process.send(signal.SIGTERM)
+        assert process.end() == EXIT_STATUS == 75
+        assert "\nleft after " in process.output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_second_notice_ends_a_process_that_is_saving(processes):
-    running = _start(processes, "hang")
-    try:
+    with _start(processes, "hang") as running:
         for process in running:
-            assert _line(process) == "ready\n"
-        running[-1].send_signal(signal.SIGTERM)
+            process.says("ready")
+        running[-1].send(signal.SIGTERM)
         for process in running:
-            assert _line(process).startswith("left after ")
-        running[-1].send_signal(signal.SIGTERM)
-        assert running[-1].wait(timeout=30) == -signal.SIGTERM
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
+            process.says("left after ")
+        running[-1].send(signal.SIGTERM)
+        assert running[-1].end() == -signal.SIGTERM
 
 
 @pytest.mark.slow
 def test_all_processes_leave_at_the_same_call_if_one_is_told():
-    running = _start(2)
-    for process in running:
-        assert _line(process) == "ready\n"
-    running[1].send_signal(signal.SIGTERM)
-    outputs = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [EXIT_STATUS] * 2
+    with _start(2) as running:
+        for process in running:
+            process.says("ready")
+        running[1].send(signal.SIGTERM)
+        assert waiting.end_all(running) == [EXIT_STATUS] * 2
+        outputs = [child.output for child in running]
     assert outputs[0] == outputs[1]
-    assert outputs[0].startswith("left after ")
+    assert outputs[0].startswith("ready\nleft after ")
 
 
 def test_nothing_happens_without_a_notice_and_the_handler_is_restored():
@@ -127,7 +102,6 @@ def test_another_thread_leaves_the_signals_alone():
             preemption.check()
             seen.append(signal.getsignal(signal.SIGTERM))
 
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
+    with waiting.thread(enter, "another thread"):
+        pass
     assert seen == [before]

@@ -83,7 +83,7 @@ def test_processes_train_and_ask_as_one_does(tmp_path):
             *("--config.acquisition.allocation=global", "--config.report.log_every=1"),
             *("--config.report.gallery=0", "--config.compilation_cache="),
         ]
-        ended = run(train, count, flags, timeout_s=240)
+        ended = run(train, count, flags)
         assert [process.status for process in ended] == [0] * count, ended
         metrics = [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
         losses = {record["step"]: record["loss"] for record in metrics if record["kind"] == "train"}

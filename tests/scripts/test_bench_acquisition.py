@@ -1,22 +1,14 @@
 import json
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import waiting
 
 
 def test_every_stage_is_measured_and_the_sequential_picks_agree(tmp_path):
     out = tmp_path / "out.json"
     command = "--size 24x32 --low 6x8 --classes 3 --budget 0.05 0.2 --batch 2 --seconds 0.01"
     command += f" --sample-picks 3 --baselines numpy --json {out}"
-    run = subprocess.run(
-        [sys.executable, "scripts/bench_acquisition.py", *command.split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    run = waiting.run([sys.executable, "scripts/bench_acquisition.py", *command.split()])
     assert run.returncode == 0, run.stderr
     rows = json.loads(out.read_text())["rows"]
     ours = {(r["stage"], r["picks"], r["batch"]) for r in rows if r["variant"] == "jax"}

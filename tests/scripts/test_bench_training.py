@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import waiting
 from jax import lax
 
 ROOT = Path(__file__).parents[2]
@@ -32,13 +32,7 @@ def test_every_row_is_measured(tmp_path):
     out = tmp_path / "out.json"
     command = "--networks small_unet --dtypes float32 --source 1x32x64 --target 2x32x48"
     command += f" --seconds 0.01 --baselines --threads 1 2 --scenes 2 --json {out}"
-    run = subprocess.run(
-        [sys.executable, "scripts/bench_training.py", *command.split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    run = waiting.run([sys.executable, "scripts/bench_training.py", *command.split()])
     assert run.returncode == 0, run.stderr
     lines = [line for line in run.stdout.splitlines() if line.startswith("|")]
     assert lines[0] == f"| {COLUMNS} |"

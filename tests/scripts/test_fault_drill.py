@@ -1,26 +1,21 @@
 """A short drill: the full one is `python scripts/fault_drill.py --kills 20`."""
 
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+import waiting
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * waiting.LIMIT_S)  # a run, and others that are started again
 def test_killed_twice_nothing_is_lost(tmp_path):
-    done = subprocess.run(
+    done = waiting.run(
         [
             *(sys.executable, "scripts/fault_drill.py", "--kills", "2", "--seed", "3"),
             *("--steps", "8", "--rounds", "3", "6", "--out", str(tmp_path)),
         ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=400,
+        2 * waiting.LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"\n2 kills in \d runs of 1 process", done.stdout)

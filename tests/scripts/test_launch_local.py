@@ -4,13 +4,12 @@ import ast
 import os
 import re
 import signal
-import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+import waiting
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -26,9 +25,7 @@ def _launcher(program, *flags):
 
 
 def _launch(program, *flags, **options):
-    return subprocess.run(
-        _launcher(program, *flags), capture_output=True, text=True, timeout=60, **options
-    )
+    return waiting.run(_launcher(program, *flags), **options)
 
 
 def test_every_process_is_told_which_it_is():
@@ -47,19 +44,8 @@ def test_every_process_is_told_which_it_is():
 
 
 def test_flags_go_to_the_main_program():
-    done = subprocess.run(
-        [
-            sys.executable,
-            SCRIPTS / "launch_local.py",
-            "--processes=1",
-            "--",
-            "--version-of-nothing",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=60,
-    )
+    launcher = [sys.executable, SCRIPTS / "launch_local.py", "--processes=1"]
+    done = waiting.run([*launcher, "--", "--version-of-nothing"])
     assert done.returncode != 0
     assert "version-of-nothing" in done.stderr
 
@@ -86,36 +72,30 @@ def test_a_killed_process_is_named():
 
 
 def test_whoever_does_not_end_is_ended():
-    start = time.monotonic()
-    done = _launch("sys.exit(4) if me == 1 else time.sleep(50)", "--patience=0.5")
-    assert time.monotonic() - start < 40
+    # Longer than the launcher is waited for.
+    done = _launch("sys.exit(4) if me == 1 else time.sleep(600)", "--patience=0.5")
     assert done.returncode == 4
     assert "process 0, 2 still there after 0.5 s: killed" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_are_passed_on(number):
+def test_signals_are_passed_on(number, tmp_path):
     program = f"""
         signal.signal({int(number)}, lambda *_: sys.exit(75))
-        os.write(2, b"ready\\n")
-        time.sleep(50)
+        open(os.path.join(sys.argv[1], str(me)), "x")
+        time.sleep(600)
     """
-    with subprocess.Popen(_launcher(program), stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for _ in range(3):
-            assert process.stderr.readline().endswith("ready\n")
-        process.send_signal(number)
-        process.communicate(timeout=30)
-    assert process.returncode == 75
+    with waiting.Child([*_launcher(program), tmp_path]) as process:
+        waiting.until(
+            lambda: len(list(tmp_path.iterdir())) == 3, "three processes", children=[process]
+        )
+        process.send(number)
+        assert process.end() == 75, process.errors
 
 
 def test_a_number_of_processes_is_checked():
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / "launch_local.py", "--processes=0", "--", "--config=x"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    launcher = [sys.executable, SCRIPTS / "launch_local.py", "--processes=0"]
+    done = waiting.run([*launcher, "--", "--config=x"])
     assert done.returncode == 2
     assert done.stderr.endswith("--processes: 0 found, expected 1 or more\n")
 
@@ -148,11 +128,8 @@ def shell(tmp_path):
         fake.chmod(0o755)
 
     def run(script, *arguments, **environment):
-        done = subprocess.run(
+        done = waiting.run(
             ["bash", SCRIPTS / script, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=30,
             env={"PATH": f"{fakes}{os.pathsep}{os.environ['PATH']}", **environment},
         )
         return done, noted.read_text().splitlines() if noted.exists() else []
@@ -162,7 +139,7 @@ def shell(tmp_path):
 
 @pytest.mark.parametrize("script", ["launch_tpu.sh", "launch_slurm.sbatch"])
 def test_bash_can_read(script):
-    subprocess.run(["bash", "-n", SCRIPTS / script], check=True)
+    assert waiting.run(["bash", "-n", SCRIPTS / script]).returncode == 0
 
 
 def test_tpu_runs_the_same_on_all_workers(shell, tmp_path):
@@ -182,10 +159,8 @@ def test_tpu_runs_the_same_on_all_workers(shell, tmp_path):
     python = tmp_path / "bin" / "python3"
     python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
-    there = subprocess.run(
+    there = waiting.run(
         ["bash", "-c", noted[-1].removeprefix("--command=")],
-        capture_output=True,
-        text=True,
         cwd=tmp_path,
         env={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "HOME": "/root"},
     )

@@ -4,11 +4,10 @@ import json
 import os
 import signal
 import sys
-import threading
-import time
 
 import ml_collections
 import pytest
+import waiting
 
 from cbda_jax.errors import InputError
 from cbda_jax.runtime.preemption import Preempted
@@ -70,21 +69,17 @@ def test_what_cannot_be_prepared_fails_alone(tmp_path):
 def test_a_notice_to_stop_is_passed_on(tmp_path, number):
     wait = (
         "import signal; signal.signal(signal.SIGTERM, lambda *_: ((out / 'saved').touch(), "
-        "sys.exit(75))); (out / 'started').touch(); time.sleep(60)"
+        "sys.exit(75))); (out / 'started').touch(); time.sleep(300)"
     )
 
     def notify():
-        while not (tmp_path / "started").exists():
-            time.sleep(0.01)
+        waiting.until((tmp_path / "started").exists, "the start of the job")
         os.kill(os.getpid(), number)
 
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-    thread = threading.Thread(target=notify)
-    thread.start()
     jobs = [job(tmp_path, "a", wait), job(tmp_path, "b", "(out / 'b').touch()")]
-    with pytest.raises(Preempted):
+    with waiting.thread(notify, "the notice"), pytest.raises(Preempted):
         runner.run_all(jobs, Workers(1))
-    thread.join()
     assert (tmp_path / "saved").exists()
     assert not (tmp_path / "b").exists()
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers

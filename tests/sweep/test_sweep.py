@@ -2,17 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import waiting
 
 from cbda_jax.errors import InputError
 from cbda_jax.run import experiment
 from configs import synthetic
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIG = """
 import ml_collections
 def get_config():
@@ -35,13 +33,10 @@ def get_config():
 
 
 def _run(*command):
-    return subprocess.run(
+    return waiting.run(
         [sys.executable, *command],
-        cwd=ROOT,
+        2 * waiting.PATIENCE_S,
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
 
 
@@ -58,6 +53,7 @@ def _outcome(workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * waiting.LIMIT_S)  # four runs, each of which compiles if the cache is cold
 def test_an_arm_from_the_warm_start_ends_as_it_does_alone(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(CONFIG)

@@ -5,24 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiny import Tiny
 
 from cbda_jax import models, platform, sharding, training
 from cbda_jax.errors import InputError
-from cbda_jax.models import layers
 
 NO_NEGATIVE = training.LossWeights(negative_learning=0.0)
-
-
-class _Tiny(nnx.Module):
-    """A convolution of stride 2, dropout of channels, logits."""
-
-    def __init__(self, rate, *, rngs):
-        self.rate = rate
-        self.backbone = layers.conv(3, 16, 3, stride=2, dtype=jnp.float32, rngs=rngs)
-        self.head = layers.Classifier(16, 19, rngs=rngs)
-
-    def __call__(self, images, keys=None):
-        return self.head(layers.drop_channels(nnx.relu(self.backbone(images)), keys, self.rate))
 
 
 def _batch(count=8, size=(12, 20)):
@@ -45,7 +33,7 @@ def _setup(devices, *, rate=0.3, ema=0.0, weights=NO_NEGATIVE, **settings):
         "sgd", lambda _: jnp.float32(0.05), head_multiplier=10.0, is_head=models.is_head
     )
     graphdef, state = training.create_state(
-        lambda: _Tiny(rate, rngs=nnx.Rngs(0)), optimizer, ema=ema > 0
+        lambda: Tiny(rate=rate, rngs=nnx.Rngs(0)), optimizer, ema=ema > 0
     )
     step = training.make_train_step(
         graphdef, optimizer, mesh, seed=0, weights=weights, ema=ema, **settings

@@ -1,14 +1,12 @@
 """The pool over several processes on this machine, connected as hosts are."""
 
 import os
-import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import union
+import waiting
 
 from cbda_jax.acquisition import Pool
 
@@ -18,28 +16,15 @@ COUNTS = {"global": None, "quota": np.array([40, 3, 0, 9])}
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_hosts_choose_what_one_chooses(processes, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    worker = Path(__file__).parents[1] / "pool_worker.py"
-    root = Path(__file__).parents[3]
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(4 // processes), "PYTHONPATH": str(root)}
-    running = [
-        subprocess.Popen(
-            [sys.executable, worker, address, str(processes), str(i), tmp_path],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(processes)
-    ]
-    try:
-        outputs = [process.communicate(timeout=240)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0] * processes, outputs
+    address = waiting.free_address()
+    worker = waiting.ROOT / "tests" / "acquisition" / "pool_worker.py"
+    environment = os.environ | {
+        "JAX_NUM_CPU_DEVICES": str(4 // processes),
+        "PYTHONPATH": str(waiting.ROOT),
+    }
+    commands = [[sys.executable, worker, address, processes, i, tmp_path] for i in range(processes)]
+    with waiting.children(commands, env=environment) as running:
+        assert waiting.end_all(running) == [0] * processes, [child.output for child in running]
     hosts = []
     for i in range(processes):
         with np.load(tmp_path / f"{i}.npz") as arrays:
