@@ -4,7 +4,7 @@ import numpy as np
 import people
 import processes
 import pytest
-from cbda_jax.data.labels import CITYSCAPES_19
+from cbda_jax.label_space import CITYSCAPES_19
 
 from cbda_jax import reporting
 from cbda_jax.annotation import (
