@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, plain lines in a log file."""
+"""What a run says to people: lines, and how far it has come. Once, however many hosts it has."""
 
 import sys
 import time
@@ -6,6 +6,17 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from tqdm import tqdm
+
+_speaks = True
+
+
+def speak(yes: bool) -> None:
+    """Says whether this process speaks for its run; of several, the first one does.
+
+    Called once the processes have found each other. Until then every process speaks.
+    """
+    global _speaks
+    _speaks = yes
 
 
 class Progress:
@@ -52,20 +63,26 @@ def progress(
         label: what is going on: "train", "acquire round 2".
         initial: units done before, by an earlier process.
         unit: name of a unit in the singular.
-        enabled: False shows nothing; for every host but the first.
+        enabled: False shows nothing. Nor does a process that does not speak for its run.
         every_s: the shortest time between two lines, in seconds.
     """
-    if not enabled:
+    if not (enabled and _speaks):
         return Progress()
     if sys.stderr.isatty():
         return _Bar(total, label, initial, unit)
     return _Lines(total, label, initial, unit, every_s)
 
 
-def say(text: str) -> None:
-    """Writes a line to standard error, above a bar if one is shown."""
-    tqdm.write(text, file=sys.stderr)
-    sys.stderr.flush()
+def say(text: str, *, everyone: bool = False) -> None:
+    """Writes a line to standard error, above a bar if one is shown.
+
+    Args:
+        text: the line.
+        everyone: also in processes that do not speak for their run, for what concerns one alone.
+    """
+    if everyone or _speaks:
+        tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
 
 
 def duration(seconds: float | int) -> str:

@@ -21,3 +21,13 @@ def near(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, or nothing: the end of a message."""
     found = nearest(name, known)
     return "" if found is None else f"; did you mean {found!r}?"
+
+
+class Paused(Exception):  # noqa: N818 - not an error: the run goes on later
+    """The run stops here with everything saved; the same command goes on from there.
+
+    Attributes:
+        status: the exit status of the process.
+    """
+
+    status = 1

@@ -1,22 +1,29 @@
 """`python -m cbda_jax.main --config=configs/synthetic.py`: one experiment, from start to report.
 
-Exit status: 0 when all is done; 2 for what the user can mend, told in one line; 75 after SIGTERM,
-with everything saved; 76 if another process of the run was lost. After 75 and 76 the same command
-goes on.
+`--config` takes a file, or the name of one that comes with the program, such as `synthetic`; what
+stands behind a colon is given to it (`synthetic:method=ripu,budget=0.05`). `--config.FIELD=VALUE`
+changes any field; docs/reference/config.md has them all.
+
+Exit status:
+    0: all is done.
+    2: something is the user's to mend, told in one line.
+    75: SIGTERM came, and everything is saved; the same command goes on.
+    76: another process of the run was lost; the same command goes on.
+    77: people have yet to answer what was asked, and everything is saved; the same command goes on.
 """
 
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cbda_jax.errors import InputError
+from cbda_jax import config_file
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment
-from cbda_jax.runtime import hosts, preemption
-from cbda_jax.runtime.preemption import Preempted
+from cbda_jax.runtime import hosts
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
@@ -59,22 +66,11 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     config = _CONFIG.value
     try:
-        cache = config.compilation_cache
-    except OSError as error:  # a config that could not be loaded says so when it is first read
-        _stop(f"--config: {str(error).splitlines()[-1].strip()}; expected a file of configs/")
-    if cache:
-        cache = Path(cache).expanduser()
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    name = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]).stem
-    run = f"{name}-{config.method}-{config.acquisition.budget:g}-s{config.seed}"
-    if "://" in (_WORKDIR.value or ""):
-        _stop(
-            f"--workdir: {_WORKDIR.value} found, expected a folder of this machine or of a disk "
-            "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
-        )
-    workdir = Path(_WORKDIR.value or f"runs/{run}")
+        _keep_compiled(config.compilation_cache)
+    except OSError as error:  # a file that could not be read says so when its config is first used
+        _stop(f"--config: {str(error).splitlines()[-1].strip()}; expected a readable file")
     try:
+        workdir = _workdir(config)
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         with hosts.session():
             experiment.run(
@@ -83,19 +79,34 @@ def main(_: list[str]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         hosts.leave(2)
-    except Preempted:
-        hosts.leave(preemption.EXIT_STATUS)
+    except Paused as pause:
+        hosts.leave(pause.status)
 
 
-def _stop(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+def _keep_compiled(folder: str) -> None:
+    """Has JAX keep compiled programs in a folder, if it has a name."""
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _workdir(config: Any) -> Path:
+    if "://" in (_WORKDIR.value or ""):
+        raise InputError(
+            f"--workdir: {_WORKDIR.value} found, expected a folder of this machine or of a disk "
+            "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
+        )
+    path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
+    run = f"{Path(path).stem}-{config.method}-{config.acquisition.budget:g}-s{config.seed}"
+    return Path(_WORKDIR.value or f"runs/{run}")
 
 
 def _parse(arguments: list[str]) -> list[str]:
     """Flags, with one line for what is mistyped in place of a library's traceback."""
     try:
-        return flags.FLAGS(arguments)
+        return flags.FLAGS(config_file.find_in(arguments))
+    except InputError as error:
+        _stop(str(error))
     except (AttributeError, KeyError, TypeError) as error:
         # An unknown field: ml_collections says which one is near, on a second line.
         cause = error
@@ -106,6 +117,11 @@ def _parse(arguments: list[str]) -> list[str]:
         # What a config file raises arrives as the text of a traceback.
         line = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
         _stop(line.partition("ValueError: ")[2] or line)
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

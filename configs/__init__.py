@@ -1,1 +1,1 @@
-"""Experiments: `get_config(argument)` gives an `ml_collections.ConfigDict`; see `common`."""
+"""Experiments: `get_config(argument)` gives a config of the fields of `cbda_jax.config`."""

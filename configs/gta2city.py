@@ -14,21 +14,15 @@ before the other flags: `--config.network=` alone would keep the settings of Dee
 
 import ml_collections
 
-from configs import common
+from cbda_jax.config import apply_argument, base
 
 
 def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
-    config = reference(argument)
-    config.data.source = "gtav"
-    config.data.source_size = (720, 1280)
-    return config
-
-
-def reference(argument: str | None) -> ml_collections.ConfigDict:
-    """The recipe that both source domains share, with what the argument changes of it."""
-    config = common.base()
+    config = base()
     config.network = "deeplabv3plus_resnet101"
     config.pretrained = "resnet101-imagenet.safetensors"
+    config.data.source = "gtav"
+    config.data.source_size = (720, 1280)
     config.data.target = "cityscapes/train"
     config.data.val = "cityscapes/val"
     config.data.test = "cityscapes/val"
@@ -42,7 +36,7 @@ def reference(argument: str | None) -> ml_collections.ConfigDict:
     config.evaluation.every = 2_000
     config.checkpoint.every = 1_000
     config.report.log_every = 20
-    common.apply_argument(config, argument, _segformer)
+    apply_argument(config, argument, _segformer)
     return config
 
 

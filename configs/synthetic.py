@@ -12,11 +12,11 @@ there, before the other flags: `--config.network=` alone would keep the settings
 
 import ml_collections
 
-from configs import common
+from cbda_jax.config import apply_argument, base
 
 
 def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
-    config = common.base()
+    config = base()
     config.data.flip = True
     config.training.optimizer = "adamw"
     config.training.learning_rate = 5e-3
@@ -25,7 +25,7 @@ def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
     config.training.warmup = 20
     config.acquisition.batch_per_device = 4
     config.evaluation.batch_per_device = 4
-    common.apply_argument(config, argument, _efficientnet)
+    apply_argument(config, argument, _efficientnet)
     return config
 
 

@@ -8,11 +8,11 @@ As `configs/gta2city.py`, with DIR/synthia as the source. Published by RIPU with
 
 import ml_collections
 
-from configs import gta2city
+from cbda_jax import config_file
 
 
 def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
-    config = gta2city.reference(argument)
+    config = config_file.load(f"configs/gta2city.py:{argument or ''}")
     config.num_classes = 16
     config.data.source = "synthia"
     config.data.source_size = (760, 1280)

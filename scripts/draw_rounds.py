@@ -4,6 +4,7 @@ python scripts/draw_rounds.py --workdir=RUN --out=docs/images/rounds.png --image
 """
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from absl import app, flags
 from PIL import Image
 
 from cbda_jax.annotation import QueryLog
-from cbda_jax.data.labels import CITYSCAPES_19
+from cbda_jax.label_space import resolve_label_space
 from cbda_jax.reporting import gallery
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a run with rounds.", required=True)
@@ -23,11 +24,13 @@ _WIDTH = flags.DEFINE_integer("width", 640, "Of each of the four pictures, in pi
 def main(_: list[str]) -> None:
     """Draws the last round's picture of one image."""
     workdir = Path(_WORKDIR.value)
+    config = json.loads((workdir / "config.json").read_text())
+    space = resolve_label_space(config.get("label_space"), config["num_classes"])
     log = QueryLog(workdir / "queries").rounds
     paths = sorted((workdir / "gallery").glob(f"round_{len(log):02d}_*.npz"))
     with np.load(paths[_IMAGE.value]) as arrays:
         image_id, size = str(arrays["image_id"]), arrays["label"].shape
-        palette = CITYSCAPES_19.palette
+        palette = space.palette
         pixels = [
             arrays["image"],
             gallery.grey_scores(arrays["score"]),

@@ -18,14 +18,17 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cbda_jax.data import png
+from cbda_jax.data import images
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
 from cbda_jax.data.datasets.synthetic_city import draw_scene
-from cbda_jax.data.labels import CITYSCAPES_19, LABEL_COLOURS
+from cbda_jax.data.datasets.synthia import SYNTHIA_IDS
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19
 
 MARK = "made_by_make_sample_data.json"
 GTAV_SIZE, SYNTHIA_SIZE, CITYSCAPES_SIZE = (1052, 1914), (760, 1280), (1024, 2048)
 TRAIN_CITIES, VAL_CITIES = ("aachen", "bochum", "zurich"), ("frankfurt", "lindau")
+_TO_LABEL_ID, _TO_SYNTHIA = LABEL_IDS.inverse(CITYSCAPES_19), SYNTHIA_IDS.inverse(CITYSCAPES_19)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -69,13 +72,13 @@ def make_sample_data(
     """Writes the three trees below `out`, replacing those of an earlier call.
 
     Args:
-        out: A folder that is empty, absent, or written by this function before.
-        gtav: How many images; likewise the other three.
-        synthia: As above.
-        cityscapes_train: As above.
-        cityscapes_val: As above.
-        seed: Of the first scene; every scene has its own.
-        scale: Factor on the original sizes.
+        out: a folder that is empty, absent, or written by this function before.
+        gtav: how many images; likewise the other three.
+        synthia: as above.
+        cityscapes_train: as above.
+        cityscapes_val: as above.
+        seed: of the first scene; every scene has its own.
+        scale: factor on the original sizes.
 
     Raises:
         InputError: `out` holds something else, or a count is below 1.
@@ -88,7 +91,7 @@ def make_sample_data(
     }
     for name, count in counts.items():
         if count < 1:
-            raise InputError(f"{name} is {count}; expected at least 1 image.")
+            raise InputError(f"{name}: {count} found, expected at least 1 image; correct it")
     _clear(out)
     (out / MARK).write_text(json.dumps({**counts, "seed": seed, "scale": scale}) + "\n")
     with tqdm(total=sum(counts.values()), desc="drawing", unit="image", disable=None) as bar:
@@ -121,24 +124,20 @@ def _write_gtav(folder: Path, count: int, scene: _Scenes) -> None:
     for number in range(1, count + 1):
         image, label = scene("source", GTAV_SIZE)
         name = f"{number:05d}.png"
-        _save(folder / "images" / name, png.encode(image))
-        palette_image = Image.fromarray(CITYSCAPES_19.to_label_id[label])
-        palette_image.putpalette(LABEL_COLOURS.ravel().tolist())
+        _save(folder / "images" / name, images.encode(image))
+        palette_image = Image.fromarray(_TO_LABEL_ID[label])
+        palette_image.putpalette([c for colour in LABEL_IDS.colours.values() for c in colour])
         path = folder / "labels" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         palette_image.save(path)
 
 
 def _write_synthia(folder: Path, count: int, scene: _Scenes) -> None:
-    to_synthia = np.zeros(256, np.uint16)
-    for synthia_id, train_id in enumerate(CITYSCAPES_19.from_synthia):
-        if train_id != 255:
-            to_synthia[train_id] = synthia_id
     for number in range(count):
         image, label = scene("source", SYNTHIA_SIZE)
         name = f"{number:07d}.png"
-        _save(folder / "RGB" / name, png.encode(image))
-        red = to_synthia[label]
+        _save(folder / "RGB" / name, images.encode(image))
+        red = _TO_SYNTHIA[label].astype(np.uint16)
         # Green holds an instance number in the originals; here, 16-bit values that must not matter.
         green = np.arange(red.size, dtype=np.uint32).reshape(red.shape).astype(np.uint16)
         wide = np.stack([red, green, np.zeros_like(red)], axis=-1)
@@ -152,10 +151,12 @@ def _write_cityscapes(
         city = cities[number % len(cities)]
         image, label = scene("target", CITYSCAPES_SIZE)
         stem = f"{city}_{number:06d}_000019"
-        _save(folder / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", png.encode(image))
+        _save(
+            folder / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", images.encode(image)
+        )
         _save(
             folder / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png",
-            png.encode(CITYSCAPES_19.to_label_id[label]),
+            images.encode(_TO_LABEL_ID[label]),
         )
 
 
@@ -169,12 +170,13 @@ def _clear(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{out}: cannot be made ({error.strerror}); choose another --out."
+            f"{out}: a folder that cannot be made ({error.strerror}) found, expected one that can; "
+            "choose another --out"
         ) from error
     if any(out.iterdir()) and not (out / MARK).exists():
         raise InputError(
-            f"{out}: not empty and not made by this script; expected an empty or absent folder."
-            " Choose another --out."
+            f"{out}: a folder that is not empty and not made by this script found, expected an "
+            "empty or absent one; choose another --out"
         )
     for name in ("gtav", "synthia", "cityscapes"):
         if (out / name).exists():

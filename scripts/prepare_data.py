@@ -3,19 +3,19 @@
     python scripts/prepare_data.py gtav --root=DIR/gtav
     python scripts/prepare_data.py cityscapes --root=DIR/cityscapes
 
-A training run with --config.data.root=DIR, the same size and number of classes finds it prepared.
+A training run with --config.data.root=DIR, the same size and label space finds it prepared.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cbda_jax.data import labels
-from cbda_jax.data.prepare import BUILDERS, create_builder, prepare_builder
+from cbda_jax.data.prepare import create_builder, known_datasets, prepare_builder
 from cbda_jax.data.records import Records
 from cbda_jax.errors import InputError
 
@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("dataset", help=", ".join(sorted(BUILDERS)))
+    names = ", ".join(known_datasets())
+    parser.add_argument("dataset", help=f"{names}, or an import path, my_module:MyBuilder")
     parser.add_argument("--root", type=Path, help="folder of the data set's files")
     parser.add_argument(
         "--data_dir",
@@ -34,7 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
         help="where to write, as --config.data.dir of training (%(default)s)",
     )
     parser.add_argument("--size", metavar="HEIGHTxWIDTH", help="of images; the data set's default")
-    parser.add_argument("--num_classes", type=int, help="19, 16 or 13; the data set's default")
+    parser.add_argument(
+        "--label_space",
+        help="cityscapes_19, synthia_16, synthia_13, or an import path, my_module:MY_SPACE; the "
+        "data set's default",
+    )
     parser.add_argument("--files", type=Path, help="list of the images to use, one name a line")
     options = parser.parse_args(arguments)
     try:
@@ -43,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
             options.data_dir,
             root=None if options.root is None else str(options.root),
             size=_size(options.size),
-            num_classes=options.num_classes,
+            label_space=options.label_space,
             files=None if options.files is None else str(options.files),
         )
     except InputError as error:
@@ -55,13 +60,13 @@ def prepare(dataset: str, data_dir: Path, **options: Any) -> None:
     """Prepares a data set and prints counts, sizes and a table of its classes.
 
     Raises:
-        InputError: As `cbda_jax.data.records.open_records`.
+        InputError: as `cbda_jax.data.records.open_records`.
     """
     given = {name: value for name, value in options.items() if value is not None}
     builder = create_builder(dataset, data_dir=data_dir, **given)
     prepare_builder(builder)
     for split in sorted(builder.info.splits):
-        records = Records(builder.data_dir, split)
+        records = Records(builder.data_dir, split, builder.labelling)
         first = records[0]
         height, width = first["image"].shape[:2]
         label_height, label_width = first["label"].shape
@@ -69,18 +74,17 @@ def prepare(dataset: str, data_dir: Path, **options: Any) -> None:
             f"\n{dataset}/{split}: {len(records)} images of {width} x {height},"
             f" labels of {label_width} x {label_height}, in {records.directory}"
         )
-        print(class_table(records.class_pixels))
+        print(class_table(records.classes, records.class_pixels))
 
 
-def class_table(class_pixels: np.ndarray) -> str:
+def class_table(classes: Sequence[str], class_pixels: np.ndarray) -> str:
     """A table of every class's share of the labelled pixels and of the images that hold it."""
-    space = labels.label_space(class_pixels.shape[1])
     share = class_pixels.sum(0) / max(class_pixels.sum(), 1)
     images = (class_pixels > 0).mean(0)
     rows = [f"  {'class':<14}{'pixels':>10}{'images':>10}"]
     rows += [
         f"  {name:<14}{100 * pixels:>9.3f}%{100 * held:>9.1f}%"
-        for name, pixels, held in zip(space.classes, share, images, strict=True)
+        for name, pixels, held in zip(classes, share, images, strict=True)
     ]
     return "\n".join(rows)
 
@@ -91,7 +95,9 @@ def _size(text: str | None) -> tuple[int, ...] | None:
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError as error:
-        raise InputError(f"--size={text}; expected HEIGHTxWIDTH such as 720x1280.") from error
+        raise InputError(
+            f"--size: {text!r} found, expected HEIGHTxWIDTH such as 720x1280; correct it"
+        ) from error
     return height, width
 
 

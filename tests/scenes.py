@@ -17,9 +17,10 @@ from flax import nnx
 from tiny import Tiny
 
 from cbda_jax import models, sharding
+from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.reporting import MetricWriter
-from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import hosts
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
@@ -141,20 +142,16 @@ def evaluate_and_acquire(mesh, host, batch):
     acquirer = Acquirer(
         graphdef,
         mesh,
-        Scoring(native=SIZE, via=SIZE, unit="region", score="random", radius=1),
-        num_classes=CLASSES,
+        Scoring(score="random"),
+        Sizes(native=SIZE, via=SIZE),
         batch=batch,
         host=host,
     )
     earlier = [np.arange(i, dtype=np.int32) for i in range(IMAGES)]
     chosen, report = acquirer.choose(
         state,
-        records.image,
-        IMAGES,
-        previous=lambda index: (earlier[index], earlier[index]),
-        number=2,
-        picks_per_image=4,
-        allocation="global",
+        Target(IMAGES, records.image, lambda index: (earlier[index], earlier[index])),
+        Request(number=2, picks_per_image=4, allocation="global"),
     )
     return {
         "confusion": confusion,

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cbda_jax.checkpoints.manifest import DamagedError
 from cbda_jax.checkpoints.store import Checkpoints
-from cbda_jax.data import png
+from cbda_jax.data import images
 from cbda_jax.data.datasets import folders
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
@@ -123,7 +123,7 @@ def prepare_when_told(index, count, coordinator, data, root, folder):
 
 def prepare_until(stop, data_dir, root, told):
     """Prepares a data set up to its "records" or its "index", says so, and waits for its end."""
-    encode, write_index, done = png.encode, folders.write_index, 0
+    encode, write_index, done = images.encode, folders.write_index, 0
 
     def say_and_wait():
         # By a file, which several threads can make at the same moment.
@@ -143,5 +143,5 @@ def prepare_until(stop, data_dir, root, told):
         if stop == "index":
             say_and_wait()
 
-    png.encode, folders.write_index = slowly, late
+    images.encode, folders.write_index = slowly, late
     open_records("gtav", data_dir=data_dir, root=root, size=(96, 128))

@@ -209,7 +209,7 @@ def test_preparing_on_a_full_disk(disk, root, room):
     assert "free some space" in message.lower()
     assert str(disk.folder) in message
     assert contents(disk.folder) == before
-    assert "no prepared data set there" in refused(prepare, root, disk.folder, prepare=False)
+    assert "expected a prepared data set" in refused(prepare, root, disk.folder, prepare=False)
     assert len(prepare(root, disk.folder)) == 6
     assert len(prepare(root, disk.folder, size=(8, 12))) == len(other)
 
@@ -220,7 +220,7 @@ def test_preparing_on_a_read_only_disk_and_reading_there(mounted, root):
     before = contents(mounted.folder)
     with mounted.read_only():
         message = refused(prepare, root, mounted.folder, size=(8, 12))
-        assert "cannot be written (Read-only file system); expected a folder with room" in message
+        assert "cannot be written (Read-only file system) found, expected one with room" in message
         again = prepare(root, mounted.folder)
         assert [record["image"].sum() for record in again] == expected
     assert contents(mounted.folder) == before
@@ -245,7 +245,7 @@ def test_a_killed_preparation_is_made_again(root, tmp_path, stop, capsys):
     (rest,) = data_dir.glob("gtav/*/incomplete.*")
     (rest.parent / "incomplete.notes").write_text("mine")
     before = {n: c for n, c in contents(data_dir).items() if "incomplete." not in n}
-    assert "no prepared data set there" in refused(prepare, root, data_dir, prepare=False)
+    assert "expected a prepared data set" in refused(prepare, root, data_dir, prepare=False)
     capsys.readouterr()
     records = prepare(root, data_dir)
     assert capsys.readouterr().out.count("prepared gtav") == 1

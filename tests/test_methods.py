@@ -2,8 +2,9 @@
 
 import pytest
 
+from cbda_jax.acquisition import Balance, Scoring
 from cbda_jax.errors import InputError
-from cbda_jax.methods import METHODS, Method, contradictions
+from cbda_jax.methods import FIELDS, METHODS, Method, contradictions
 from cbda_jax.run import assembly
 from configs import synthetic
 
@@ -21,16 +22,25 @@ def test_named_methods_hold_together(name):
 
 
 def test_fields_set_by_hand():
-    changes = {
-        "class_evidence": "corrected",
-        "weight_ratio": 5,
-        "balance_from": 2,
-        "image_cap": 2,
-        "ties": "random",
+    scoring = {"class_evidence": "corrected", "ties": "random"}
+    balance = {"weight_ratio": 5, "balance_from": 2}
+    expected = Method(
+        Scoring(**scoring), Balance("exp", **balance), allocation="global", image_cap=2
+    )
+    assert resolve("cbda_plain", **scoring, **balance, image_cap=2) == expected
+    assert resolve("ripu", impurity_floor=0.01) == Method(Scoring(impurity_floor=0.01))
+    assert resolve("ripu", clamp_impurity=True) == Method(Scoring(clamp_impurity=True))
+    assert resolve("pixelpick", share=0.1).scoring.share == 0.1
+    options = "power=0.5,prior=0.1"
+    assert resolve("cbda", class_balance_options=options).balance.options == {
+        "power": 0.5,
+        "prior": 0.1,
     }
-    expected = Method(class_balance="exp", allocation="global", **changes)
-    assert resolve("cbda_plain", **changes) == expected
-    assert resolve("ripu", impurity_floor=0.01) == Method(impurity_floor=0.01)
+
+
+def test_every_field_of_a_method_is_a_field_of_the_config():
+    config = synthetic.get_config()
+    assert set(FIELDS) <= set(config.acquisition)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +58,15 @@ def test_fields_set_by_hand():
         ("cbda", {"class_balance": "quota"}, "image_cap: 2 found with class_balance .quota."),
         ("cb", {"image_cap": 2.0}, "image_cap: 2 found with allocation 'per_image'"),
         ("random_regions", {"ties": "random"}, "ties: 'random' found with score 'random'"),
+        ("margin", {}, "method: 'margin' found, expected one of"),
+        ("ripu", {"share": 0.1}, "share: 0.1 found with score 'ripu'"),
+        ("cbda", {"class_balance_options": "pover=2"}, "did you mean 'power'"),
+        ("cbda", {"class_balance_options": "power=-2"}, "power -2 found, expected a number of 0"),
+        ("cbda", {"class_balance_options": "power"}, "'power' found, expected name=number"),
+        ("cb", {"class_balance_options": "power=2"}, "expected nothing: it has no parameters"),
+        ("ripu", {"class_balance_options": "power=2"}, "found with class_balance 'none'"),
+        ("cbda", {"class_balance": "no_such_module:scheme"}, "No module named 'no_such_module'"),
+        ("cb", {"allocation": "locally"}, "expected one of per_image, global"),
         ("entropy", {"impurity_floor": 0.1}, "impurity_floor: 0.1 found with score 'entropy'"),
         ("ripu", {"impurity_floor": 0.1, "ties": "random"}, "expected one of them alone"),
     ],

@@ -1,9 +1,17 @@
 """Where to ask: scores, class balance, and exact selection. This room knows arrays only."""
 
 from cbda_jax.acquisition.balance.correction import corrected_classes, corrected_weights
-from cbda_jax.acquisition.balance.weights import SCHEMES, class_quota, class_weights, clip_weights
+from cbda_jax.acquisition.balance.round import UNBALANCED, Balance, RoundBalance, round_balance
+from cbda_jax.acquisition.balance.weights import (
+    SCHEMES,
+    class_quota,
+    class_weights,
+    clip_weights,
+    register_scheme,
+)
 from cbda_jax.acquisition.budget import (
     Geometry,
+    Reach,
     capped,
     geometry,
     most_picks,
@@ -12,29 +20,33 @@ from cbda_jax.acquisition.budget import (
 )
 from cbda_jax.acquisition.pool.pool import Pool, Report, Selection
 from cbda_jax.acquisition.scoring.maps import (
-    EVIDENCE,
-    SCORES,
-    TIES,
-    UNITS,
     AcquisitionMaps,
     pixel_scores,
     region_scores,
     score_maps,
 )
+from cbda_jax.acquisition.scoring.scores import MAPS, SCORES, register_score
+from cbda_jax.acquisition.scoring.scoring import EVIDENCE, TIES, UNITS, Scoring
 from cbda_jax.acquisition.selection.select import Picks, greedy_picks
 from cbda_jax.acquisition.selection.squares import block, blocked_mask
 
 __all__ = [
     "EVIDENCE",
+    "MAPS",
     "SCHEMES",
     "SCORES",
     "TIES",
+    "UNBALANCED",
     "UNITS",
     "AcquisitionMaps",
+    "Balance",
     "Geometry",
     "Picks",
     "Pool",
+    "Reach",
     "Report",
+    "RoundBalance",
+    "Scoring",
     "Selection",
     "block",
     "blocked_mask",
@@ -51,5 +63,8 @@ __all__ = [
     "pixel_scores",
     "reach",
     "region_scores",
+    "register_scheme",
+    "register_score",
+    "round_balance",
     "score_maps",
 ]

@@ -1,147 +1,92 @@
 """What was labelled: its classes, how far the predictions were right, where the budget went.
 
-Knows the query log and the answers: of a label only the pixels that were asked about are looked at.
+Knows queries and answers alone: nothing that was not asked about has a part in it.
 """
 
 import itertools
+import operator
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Integer, UInt8
+from jaxtyping import Int64, Integer
 
-from cbda_jax.annotation.oracle import Oracle
-from cbda_jax.annotation.queries import Queries, queried_mask
+from cbda_jax.annotation.answers import UNANSWERED, VOID, Answers, pixels_inside
 
+_PART = 2**16  # queries counted at a time
 _BINS = 20  # of a histogram: as many bars as can be told apart
 
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """What is counted of some queries. Tallies of different queries add up.
+    """What is counted of the answers to some queries. Tallies of different queries add up.
 
     Attributes:
         pixels: answered pixels of every class; void last.
         confusion: queries by the class predicted at the centre and the class answered there, void
-            last.
-        void: queries whose answer is void in all pixels.
-        partly_void: queries whose answer is void in some pixels, not in all.
-        boundary: queries whose answer holds more than one class, void not counted.
+            last. Queries whose centre is unanswered are left out.
+        regions: queries that were answered, if only in part.
+        void: those whose answer is void in all pixels that were answered.
+        partly_void: those whose answer is void in some pixels, not in all.
+        boundary: those whose answer holds more than one class, void not counted.
+        unranked: those that were picked with a score of 0 or less.
+        unanswered: queries of which no pixel was answered.
+        unanswered_pixels: of all queries; what lies outside of an image is not counted.
     """
 
     pixels: Int64[np.ndarray, " classes_and_void"]
     confusion: Int64[np.ndarray, "classes classes_and_void"]
-    void: int
-    partly_void: int
-    boundary: int
+    regions: int = 0
+    void: int = 0
+    partly_void: int = 0
+    boundary: int = 0
+    unranked: int = 0
+    unanswered: int = 0
+    unanswered_pixels: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.pixels + other.pixels,
-            self.confusion + other.confusion,
-            self.void + other.void,
-            self.partly_void + other.partly_void,
-            self.boundary + other.boundary,
-        )
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Tally(*itertools.starmap(operator.add, pairs))
 
 
-def tally(
-    label: UInt8[np.ndarray, "height width"],
-    row: Int32[np.ndarray, " n"],
-    col: Int32[np.ndarray, " n"],
-    predicted: UInt8[np.ndarray, " n"],
-    *,
-    radius: int,
-    num_classes: int,
-) -> Tally:
-    """Counts the answers to the queries of one image.
+def tally(answers: Answers, num_classes: int, shape: tuple[int, int]) -> Tally:
+    """Counts the answers of a round.
 
     Args:
-        label: train ids where they are known; from `num_classes` on void. Read only inside of the
-            queries' squares.
-        row: of the centre of each query, in pixels of the label.
-        col: of the same.
-        predicted: class that was predicted at the centre.
-        radius: a query covers the (2 radius + 1)^2 square around its centre, clipped at the border.
-            A pixel of two squares counts once.
+        answers: without a class from `num_classes` on.
         num_classes: C.
+        shape: (height, width) of the labels.
     """
-    known = np.minimum(label, num_classes).astype(np.int64)
+    queries, radius = answers.queries, answers.queries.radius
+    pixels = answers.counts[[*range(num_classes), VOID]]
     confusion = np.zeros((num_classes, num_classes + 1), np.int64)
-    np.add.at(confusion, (predicted, known[row, col]), 1)
-    answered, inside = _squares(known, row, col, radius)
-    void = inside & (answered == num_classes)
-    of_class = inside & ~void
-    lowest = np.where(of_class, answered, num_classes).min(axis=1)
-    highest = np.where(of_class, answered, -1).max(axis=1)
+    centre = answers.patches[:, radius, radius]
+    known = centre != UNANSWERED
+    true = np.minimum(centre[known], num_classes)
+    np.add.at(confusion, (queries.predicted[known], true), 1)
+    void = partly_void = boundary = 0
+    for at in range(0, len(queries), _PART):
+        part = answers.patches[at : at + _PART]
+        of_class = part < UNANSWERED
+        some_void, some_class = (x.any(axis=(1, 2)) for x in (part == VOID, of_class))
+        lowest = np.where(of_class, part, VOID).min(axis=(1, 2))
+        highest = np.where(of_class, part, 0).max(axis=(1, 2))
+        void += int((some_void & ~some_class).sum())
+        partly_void += int((some_void & some_class).sum())
+        boundary += int((lowest < highest).sum())
+    regions = int(answers.answered.sum())
     return Tally(
-        pixels=np.bincount(
-            known[queried_mask(row, col, known.shape, radius)], minlength=num_classes + 1
-        ),
-        confusion=confusion,
-        void=int((~of_class).all(axis=1).sum()),
-        partly_void=int((void.any(axis=1) & of_class.any(axis=1)).sum()),
-        boundary=int((lowest < highest).sum()),
+        pixels,
+        confusion,
+        regions=regions,
+        void=void,
+        partly_void=partly_void,
+        boundary=boundary,
+        unranked=int((queries.score[answers.answered] <= 0).sum()),
+        unanswered=len(queries) - regions,
+        unanswered_pixels=int(pixels_inside(queries, shape).sum() - pixels.sum()),
     )
-
-
-def _squares(
-    known: Int64[np.ndarray, "height width"],
-    row: Int32[np.ndarray, " n"],
-    col: Int32[np.ndarray, " n"],
-    radius: int,
-) -> tuple[Int64[np.ndarray, "n pixels"], Bool[np.ndarray, "n pixels"]]:
-    """The labels in the square of each query, and which of them lie inside of the image."""
-    height, width = known.shape
-    offset = np.arange(-radius, radius + 1)
-    rows, cols = np.broadcast_arrays(
-        row[:, None, None] + offset[None, :, None], col[:, None, None] + offset[None, None, :]
-    )
-    rows, cols = (places.reshape(len(row), len(offset) ** 2) for places in (rows, cols))
-    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    return known[rows.clip(0, height - 1), cols.clip(0, width - 1)], inside
-
-
-def tallies(
-    rounds: Sequence[Queries], oracle: Oracle, num_classes: int, *, threads: int = 1
-) -> list[Tally]:
-    """One tally a round; every label is read once.
-
-    Args:
-        rounds: of the query log.
-        oracle: gave the answers.
-        num_classes: C.
-        threads: read and count images at the same time; the oracle must allow it.
-    """
-    nothing = np.zeros(0, np.int64)
-
-    def count(image_id: str) -> list[Tally]:
-        label = oracle.label(image_id)
-        own = [queries.places.get(image_id, nothing) for queries in rounds]
-        return [
-            tally(
-                label,
-                *(queries.row[places], queries.col[places], queries.predicted[places]),
-                radius=queries.radius,
-                num_classes=num_classes,
-            )
-            for queries, places in zip(rounds, own, strict=True)
-        ]
-
-    empty = Tally(
-        np.zeros(num_classes + 1, np.int64),
-        np.zeros((num_classes, num_classes + 1), np.int64),
-        *(0, 0, 0),
-    )
-    sums = [empty] * len(rounds)
-    with ThreadPoolExecutor(max(threads, 1)) as executor:
-        for found in executor.map(
-            count, sorted(set().union(*(queries.places for queries in rounds)))
-        ):
-            sums = [a + b for a, b in zip(sums, found, strict=True)]
-    return sums
 
 
 def label_entropy(pixels: Integer[np.ndarray, " classes"]) -> float | None:
@@ -219,30 +164,29 @@ def reliability(
 
 
 def analyse(
-    rounds: Sequence[Queries],
-    oracle: Oracle,
+    rounds: Sequence[Answers],
     names: Sequence[str],
+    shape: tuple[int, int],
     *,
     pool_pixels: Mapping[str, int] | None = None,
-    threads: int = 1,
 ) -> dict[str, Any] | None:
     """What was labelled in the rounds of a run, as plain values that JSON knows.
 
     Args:
-        rounds: of the query log.
-        oracle: gave the answers. Nothing is read of it but what was asked.
+        rounds: the answers to each.
         names: of the C classes, by train id.
+        shape: (height, width) of the labels.
         pool_pixels: pixels of every class in the whole pool, where its ground truth is known.
-        threads: read and count images at the same time; the oracle must allow it.
 
     Returns:
         None if nothing was asked. Otherwise `rounds`, a list with an entry a round; `total`, the
         same of all rounds together; `pool`, None or the `class_pixels`, `class_shares` and
         `label_entropy` of the whole pool. Shares and entropies are fractions. An entry has
 
-        - `round` (not in `total`), `regions`, `pixels` and `void_pixels`; `class_pixels` and
-          `class_shares`, of all pixels, so that with `void_share` they add up to 1;
-          `label_entropy` (see `label_entropy`) and `label_entropy_so_far`, of all rounds up to it;
+        - `round` (not in `total`), `regions` that were answered, `pixels` and `void_pixels`;
+          `class_pixels` and `class_shares`, of all pixels, so that with `void_share` they add up
+          to 1; `label_entropy` (see `label_entropy`) and `label_entropy_so_far`, of all rounds up
+          to it;
         - `confusion`: picks by predicted and answered class, `void` too, without zeros;
           `reliability` (see `reliability`); `right`, the fraction of all picks whose centre is of
           the predicted class, and `void_centres`, whose centre is void;
@@ -250,36 +194,39 @@ def analyse(
         - `unranked_regions`, picked with a score of 0 or less. Of a score by impurity: the window
           held one predicted class, so that a rule for ties chose it (the reference's impurity is
           slightly negative there);
-        - `picks_per_image` (see `picks_per_image`).
+        - `unanswered_regions` and `unanswered_pixels` (see `Tally`), if there are any;
+        - `picks_per_image` (see `picks_per_image`), of all that were asked.
     """
     if not rounds:
         return None
-    found = tallies(rounds, oracle, len(names), threads=threads)
-    number = [np.bincount(q.image, minlength=len(q.image_ids)) for q in rounds]
-    unranked = [int((queries.score <= 0).sum()) for queries in rounds]
+    found = [tally(answers, len(names), shape) for answers in rounds]
+    asked = [answers.queries for answers in rounds]
+    number = [np.bincount(q.image, minlength=len(q.image_ids)) for q in asked]
     so_far = list(itertools.accumulate(found))
     entries = [
         {
             "round": queries.round,
-            **_entry(own, picks, below, names),
+            **_entry(own, picks, names),
             "label_entropy_so_far": label_entropy(until.pixels[:-1]),
         }
-        for queries, own, until, picks, below in zip(
-            rounds, found, so_far, number, unranked, strict=True
-        )
+        for queries, own, until, picks in zip(asked, found, so_far, number, strict=True)
     ]
     return {
         "rounds": entries,
-        "total": _entry(so_far[-1], np.sum(number, axis=0), sum(unranked), names),
+        "total": _entry(so_far[-1], np.sum(number, axis=0), names),
         "pool": _pool(pool_pixels, names),
     }
 
 
-def _entry(own: Tally, picks: np.ndarray, unranked: int, names: Sequence[str]) -> dict[str, Any]:
-    total, regions = own.pixels.sum(), own.confusion.sum()
+def _entry(own: Tally, picks: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    total = own.pixels.sum()
     answers = [*names, "void"]
+    unanswered = {
+        "unanswered_regions": own.unanswered,
+        "unanswered_pixels": own.unanswered_pixels,
+    }
     return {
-        "regions": int(regions),
+        "regions": own.regions,
         "pixels": int(total),
         "void_pixels": int(own.pixels[-1]),
         "void_share": _ratio(own.pixels[-1], total),
@@ -294,12 +241,13 @@ def _entry(own: Tally, picks: np.ndarray, unranked: int, names: Sequence[str]) -
             if row.any()
         },
         "reliability": reliability(own.confusion, names),
-        "right": _ratio(own.confusion.trace(), regions),
+        "right": _ratio(own.confusion.trace(), own.confusion.sum()),
         "void_centres": int(own.confusion[:, -1].sum()),
         "void_regions": own.void,
         "partly_void_regions": own.partly_void,
         "boundary_regions": own.boundary,
-        "unranked_regions": unranked,
+        "unranked_regions": own.unranked,
+        **(unanswered if own.unanswered_pixels else {}),
         "picks_per_image": picks_per_image(picks),
     }
 

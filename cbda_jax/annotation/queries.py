@@ -1,6 +1,8 @@
 """What one round asked for, and what must hold of it."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +44,18 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.image)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256, in hexadecimal, of what is asked and in which order. Not of `about`."""
+        head = json.dumps([self.round, self.step, self.radius, self.image_ids])
+        digest = hashlib.sha256(head.encode())
+        for column, kind in (
+            *((self.image, "<i4"), (self.row, "<i4"), (self.col, "<i4")),
+            *((self.score, "<f4"), (self.predicted, "u1")),
+        ):
+            digest.update(column.astype(kind).tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def places(self) -> dict[str, Integer[np.ndarray, " m"]]:
@@ -101,22 +115,36 @@ def problem(queries: Queries, previous: Queries | None) -> str | None:
     return None
 
 
-def repeated(rounds: Sequence[Queries]) -> tuple[Queries, int] | None:
-    """A query whose centre is asked for before it, if there is one."""
+def repeated(
+    rounds: Sequence[Queries], closed: Sequence[Bool[np.ndarray, " _"]] | None = None
+) -> tuple[Queries, int] | None:
+    """A query that asks for a centre again, if there is one: (its round, its place there).
+
+    Args:
+        rounds: in their order.
+        closed: for each round, the queries whose centre may not be asked for again in a later
+            round; default: all. Within a round no centre may come twice.
+    """
     keys = [
         (queries.image.astype(np.int64) * _LARGEST + queries.row) * _LARGEST + queries.col
         for queries in rounds
     ]
     in_order = np.sort(np.concatenate([np.zeros(0, np.int64), *keys]))
-    twice = in_order[1:][in_order[1:] == in_order[:-1]]
+    twice = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
     if not len(twice):
         return None
-    places = [
-        (queries, int(place))
-        for queries, own in zip(rounds, keys, strict=True)
-        for place in np.flatnonzero(own == twice[0])
-    ]
-    return places[-1]
+    # Few are left here, or those of rounds that were hardly answered.
+    done = np.zeros(0, np.int64)
+    for number, (queries, own) in enumerate(zip(rounds, keys, strict=True)):
+        places = np.flatnonzero(np.isin(own, twice))
+        again = np.isin(own[places], done)
+        first = np.zeros(len(places), bool)
+        first[np.unique(own[places], return_index=True)[1]] = True
+        if (again | ~first).any():
+            return queries, int(places[again | ~first][0])
+        kept = places if closed is None else places[closed[number][places]]
+        done = np.concatenate([done, own[kept]])
+    return None
 
 
 def where(queries: Queries, place: int) -> str:

@@ -1,25 +1,26 @@
 """The query log: one immutable file per round that says which pixels were asked about.
 
-The log is the state of an active-learning run. Masks and labels are derived from it, so a run that
-is stopped and started again asks for nothing twice.
+With the answers beside it, the log is the state of an active-learning run. Labels are derived from
+both, so a run that is stopped and started again asks for nothing twice.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32
 
 from cbda_jax.annotation.queries import Queries, difference, problem, repeated, where
+from cbda_jax.annotation.round_files import (
+    RESTORE,
+    read_round,
+    round_path,
+    round_paths,
+    write_round,
+)
 from cbda_jax.errors import InputError
-from cbda_jax.files import read_npz, write_npz
 
 _VERSION = 1
-_NAME = re.compile(r"round_(\d+)\.npz")
 _COLUMNS = {"image": "i4", "row": "i4", "col": "i4", "score": "f4", "predicted": "u1"}
-_RESTORE = "restore the file from a backup"
 
 
 class QueryLog:
@@ -38,28 +39,15 @@ class QueryLog:
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        found = []
-        if self.folder.is_dir():
-            for path in self.folder.iterdir():
-                if match := _NAME.fullmatch(path.name):
-                    found.append((int(match[1]), path))
-        found.sort()
-        numbers = [number for number, _ in found]
-        if numbers != list(range(1, len(found) + 1)):
-            raise InputError(
-                f"{self.folder}: rounds {numbers} found, expected 1 to {len(found)} without "
-                "a gap, each once; restore the missing round_NN.npz from a backup"
-            )
         self.rounds: list[Queries] = []
-        for number, path in found:
+        for number, path in enumerate(round_paths(self.folder), 1):
             queries = _read(path, number)
             self._check(path, queries)
             self.rounds.append(queries)
-        self._check_repeated(self.rounds)
 
     def path(self, number: int) -> Path:
         """The file of round `number`."""
-        return self.folder / f"round_{number:02d}.npz"
+        return round_path(self.folder, number)
 
     def append(self, queries: Queries, *, write: bool = True) -> None:
         """Writes the next round, whole or not at all.
@@ -79,7 +67,6 @@ class QueryLog:
                 "rounds; rounds are added in order and never replaced"
             )
         self._check(path, queries)
-        self._check_repeated([*self.rounds, queries])
         if write:
             header = {
                 **queries.about,
@@ -88,12 +75,9 @@ class QueryLog:
                 "step": queries.step,
                 "radius": queries.radius,
             }
-            write_npz(
-                path,
-                header=np.array(json.dumps(header, sort_keys=True)),
-                image_ids=np.array(queries.image_ids, dtype=np.str_),
-                **{name: getattr(queries, name) for name in _COLUMNS},
-            )
+            columns = {name: getattr(queries, name) for name in _COLUMNS}
+            ids = np.array(queries.image_ids, dtype=np.str_)
+            write_round(path, header, {"image_ids": ids, **columns})
         self.rounds.append(queries)
 
     def check_pool(self, image_ids: Sequence[str], shape: Sequence[int]) -> None:
@@ -112,14 +96,14 @@ class QueryLog:
             if queries.image_ids != tuple(sorted(image_ids)):
                 raise InputError(
                     f"{path}: queries of {difference(queries.image_ids, image_ids)} in the target "
-                    f"data set; name the data it was asked about, or {_RESTORE}"
+                    f"data set; name the data it was asked about, or {RESTORE}"
                 )
             outside = np.flatnonzero((queries.row >= height) | (queries.col >= width))
             if len(outside):
                 raise InputError(
                     f"{path}: {len(outside)} queries outside of their images, such as "
                     f"{where(queries, int(outside[0]))}; expected labels of {height} x {width} "
-                    f"(height x width); name the data it was asked about, or {_RESTORE}"
+                    f"(height x width); name the data it was asked about, or {RESTORE}"
                 )
 
     def check_steps(self, steps: Sequence[int], step: int) -> None:
@@ -143,56 +127,28 @@ class QueryLog:
             if queries.step != expected:
                 raise InputError(
                     f"{self.path(queries.round)}: held before step {queries.step}, expected "
-                    f"{expected}; {_RESTORE}"
+                    f"{expected}; {RESTORE}"
                 )
 
     def _check(self, path: Path, queries: Queries) -> None:
         found = problem(queries, self.rounds[-1] if self.rounds else None)
         if found is not None:
-            raise InputError(f"{path}: {found}; {_RESTORE}")
-
-    def _check_repeated(self, rounds: Sequence[Queries]) -> None:
-        found = repeated(rounds)
-        if found is not None:
-            queries, place = found
+            raise InputError(f"{path}: {found}; {RESTORE}")
+        place = repeated([queries])
+        if place is not None:
             raise InputError(
-                f"{self.path(queries.round)}: {where(queries, place)} is asked for twice, "
-                f"expected every centre once in all rounds; {_RESTORE}"
+                f"{path}: {where(*place)} is asked for twice, expected every centre once in a "
+                f"round; {RESTORE}"
             )
-
-    def centres(
-        self, image_id: str, *, until_step: int | None = None
-    ) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
-        """(row, col) of all queries of an image, of the rounds held at or before `until_step`."""
-        nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
-        parts = [
-            queries.by_image.get(image_id, nothing)
-            for queries in self.rounds
-            if until_step is None or queries.step <= until_step
-        ] or [nothing]
-        rows, cols = zip(*parts, strict=True)
-        return np.concatenate(rows), np.concatenate(cols)
 
 
 def _read(path: Path, number: int) -> Queries:
-    try:
-        arrays = read_npz(path)
-        header = json.loads(str(arrays.pop("header")))
-        ids = arrays.pop("image_ids")
-        if not isinstance(header, dict) or arrays.keys() != _COLUMNS.keys():
-            raise ValueError(f"its members are not those of version {_VERSION}")
-        if ids.dtype.kind != "U" or ids.ndim != 1:
-            raise ValueError("its image ids are no list of texts")
-    except (OSError, ValueError, KeyError, RecursionError) as error:
+    header, arrays = read_round(path, number, version=_VERSION, members=("image_ids", *_COLUMNS))
+    ids = arrays.pop("image_ids")
+    if ids.dtype.kind != "U" or ids.ndim != 1:
         raise InputError(
-            f"{path}: the query log of round {number} cannot be read "
-            f"({' '.join(str(error).split())}); restore the file from a backup, the run will not "
-            "go on without the labels that were asked for"
-        ) from error
-    if header.get("version") != _VERSION or header.get("round") != number:
-        raise InputError(
-            f"{path}: version {header.get('version')!r} of round {header.get('round')!r} found, "
-            f"expected version {_VERSION} of round {number}; {_RESTORE}"
+            f"{path}: image ids {ids.dtype}{list(ids.shape)} found, expected a list of texts; "
+            f"{RESTORE}"
         )
     wrong = [
         f"{name} {arrays[name].dtype}{list(arrays[name].shape)}"
@@ -202,12 +158,12 @@ def _read(path: Path, number: int) -> Queries:
     if wrong:
         raise InputError(
             f"{path}: the columns do not fit together ({', '.join(wrong)}), expected one length "
-            f"and the types of version {_VERSION}; {_RESTORE}"
+            f"and the types of version {_VERSION}; {RESTORE}"
         )
     for name in ("step", "radius"):
         if type(header.get(name)) is not int or header[name] < 0:
             raise InputError(
-                f"{path}: {name} {header.get(name)!r} found, expected 0 or more; {_RESTORE}"
+                f"{path}: {name} {header.get(name)!r} found, expected 0 or more; {RESTORE}"
             )
     about = {k: v for k, v in header.items() if k not in ("version", "round", "step", "radius")}
     return Queries(

@@ -6,6 +6,7 @@ another network, an error, from a damaged one, which is put aside for the one be
 """
 
 import functools
+import hashlib
 import logging
 import os
 import re
@@ -18,12 +19,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 from etils import epath
-from jax.experimental import multihost_utils
 
 from cbda_jax import console
 from cbda_jax.checkpoints import manifest
 from cbda_jax.checkpoints.manifest import DamagedError
 from cbda_jax.errors import InputError
+from cbda_jax.runtime import hosts
 
 # Of what a process found in a checkpoint; of several processes the largest counts.
 _WHOLE, _DAMAGED, _OTHER = range(3)
@@ -151,7 +152,8 @@ class Checkpoints:
         damaged: set[int] = set()
         while True:
             self._manager.reload()
-            step = _of_first(max(set(self._manager.all_steps()) - damaged, default=-1))
+            # Process 0 sees the folder first.
+            step = hosts.of_first(max(set(self._manager.all_steps()) - damaged, default=-1))
             if step < 0:
                 break
             arrays, error = {}, None
@@ -159,7 +161,7 @@ class Checkpoints:
                 arrays = self._read(step, wanted, exact=exact)
             except (InputError, DamagedError) as caught:
                 error = caught
-            verdict = _worst(
+            verdict = hosts.largest(
                 _WHOLE if error is None else _DAMAGED if isinstance(error, DamagedError) else _OTHER
             )
             if verdict == _WHOLE:
@@ -167,7 +169,7 @@ class Checkpoints:
             if verdict == _OTHER:
                 raise error or InputError(f"{self.folder / str(step)}: refused by another process")
             damaged.add(step)
-            self._put_aside(step, error)
+            hosts.first(functools.partial(self._put_aside, step, error))
         aside = sorted(path.name for path in self.folder.glob("corrupt-*"))
         if aside or damaged:
             names = ", ".join(aside or map(str, sorted(damaged)))
@@ -215,20 +217,30 @@ class Checkpoints:
 
     def _put_aside(self, step: int, error: Exception | None) -> None:
         path = self.folder / str(step)
-        if jax.process_index() == 0:
-            aside, number = path.with_name(f"corrupt-{step}"), 1
-            while aside.exists():
-                number += 1
-                aside = path.with_name(f"corrupt-{step}-{number}")
-            moved = ""
-            if self._writable:
-                try:
-                    path.rename(aside)
-                    moved = f", put aside as {aside.name}"
-                except OSError:
-                    moved = ", cannot be renamed"
-            console.say(f"{path}: damaged checkpoint{moved}; using the one before ({error})")
-        multihost_utils.sync_global_devices(f"checkpoint {step} is put aside")
+        aside, number = path.with_name(f"corrupt-{step}"), 1
+        while aside.exists():
+            number += 1
+            aside = path.with_name(f"corrupt-{step}-{number}")
+        moved = ""
+        if self._writable:
+            try:
+                path.rename(aside)
+                moved = f", put aside as {aside.name}"
+            except OSError:
+                moved = ", cannot be renamed"
+        console.say(f"{path}: damaged checkpoint{moved}; using the one before ({error})")
+
+
+def content_digest(folder: Path) -> str | None:
+    """What the arrays of the newest checkpoint of a folder are, as a SHA-256; None: there is none.
+
+    Of the manifest, which has the checksum of every array.
+    """
+    steps = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    if not steps:
+        return None
+    path = folder / str(max(steps)) / "manifest" / "metadata"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _Manager(ocp.CheckpointManager):
@@ -306,16 +318,3 @@ def _averaged(name: str, held: dict[str, Any]) -> str:
     if name.startswith("params.") and any(other.startswith("ema.") for other in held):
         return "ema." + name.removeprefix("params.")
     return name
-
-
-def _of_first(value: int) -> int:
-    """The value of process 0, which sees the folder first."""
-    if jax.process_count() == 1:
-        return value
-    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
-
-
-def _worst(value: int) -> int:
-    if jax.process_count() == 1:
-        return value
-    return int(np.max(multihost_utils.process_allgather(np.int32(value))))

@@ -1,1 +1,1 @@
-"""Label spaces, data set builders and input pipelines. Knows files, not models or acquisition."""
+"""Data sets, their builders and input pipelines. Knows files and label spaces, not models."""

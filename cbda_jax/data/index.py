@@ -26,10 +26,10 @@ def write_index(
     end, so an index written there appears together with the records or not at all.
 
     Args:
-        directory: The folder of the prepared data set.
-        split: Its name.
+        directory: the folder of the prepared data set.
+        split: its name.
         image_ids: n ids, in the order of the records.
-        class_pixels: int64 [n, C], pixels of every class in the stored labels.
+        class_pixels: int64 `[n, C]`, pixels of every class in the stored labels.
     """
     ids = np.array(image_ids, np.str_)
     write_npz(index_path(directory, split), image_ids=ids, class_pixels=class_pixels)

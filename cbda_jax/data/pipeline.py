@@ -13,7 +13,7 @@ import grain
 import numpy as np
 from jaxtyping import UInt8
 
-from cbda_jax.data import png
+from cbda_jax.data import images
 from cbda_jax.data.sampling import DrawOrder
 
 
@@ -198,7 +198,7 @@ class LabelCache:
     def __call__(self, index: int) -> UInt8[np.ndarray, "height width"]:
         """The label of a record; nearest-neighbour resized, as the recipe does."""
         if index not in self._kept:
-            label = png.resize_label(self._native(index), self._size)
+            label = images.resize_label(self._native(index), self._size)
             self._kept[index] = zlib.compress(label.tobytes(), 1)
         flat = np.frombuffer(zlib.decompress(self._kept[index]), np.uint8)
         return flat.reshape(self._size)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib
 import os
 import re
 import shutil
@@ -17,64 +16,132 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
-from cbda_jax.errors import InputError, nearest
+from cbda_jax import plugins
+from cbda_jax.data.datasets.base import LabelledBuilder
+from cbda_jax.data.encoding import check_labelling, read_labelling
+from cbda_jax.errors import InputError, near
 
 try:
     import fcntl
 except ImportError:  # Windows: preparing twice at the same time is not guarded there.
     fcntl = None
 
-BUILDERS = {
-    "cityscapes": ("cbda_jax.data.datasets.cityscapes", "Cityscapes"),
-    "gtav": ("cbda_jax.data.datasets.gtav", "Gtav"),
-    "synthetic_city": ("cbda_jax.data.datasets.synthetic_city.builder", "SyntheticCity"),
-    "synthia": ("cbda_jax.data.datasets.synthia", "Synthia"),
+_BUILDERS: dict[str, str | type[LabelledBuilder]] = {
+    "cityscapes": "cbda_jax.data.datasets.cityscapes:Cityscapes",
+    "gtav": "cbda_jax.data.datasets.gtav:Gtav",
+    "synthetic_city": "cbda_jax.data.datasets.synthetic_city.builder:SyntheticCity",
+    "synthia": "cbda_jax.data.datasets.synthia:Synthia",
 }
-"""Data set name -> (module, class) of its builder. Builders list their default config first."""
+
+
+def register_dataset(name: str, builder: str | type[LabelledBuilder]) -> None:
+    """Makes a data set known by a name; the same once more does no harm.
+
+    Args:
+        name: as configs have it before the split: "camvid" of "camvid/train".
+        builder: its class, or the import path of it, "my_module:MyBuilder".
+
+    Raises:
+        InputError: another data set has the name.
+    """
+    known = _BUILDERS.setdefault(name, builder)
+    if known != builder:
+        raise InputError(
+            f"data set {name!r}: {builder} found, expected {known}, which has this name already; "
+            "give it another name"
+        )
+
+
+def known_datasets() -> list[str]:
+    """The names that data sets are registered by, sorted."""
+    return sorted(_BUILDERS)
+
+
+def builder_class(dataset: str) -> type[LabelledBuilder]:
+    """The builder of a data set, by its registered name or import path.
+
+    Raises:
+        InputError: there is none; the module cannot be imported.
+    """
+    found = dataset if plugins.is_path(dataset) else _BUILDERS.get(dataset)
+    if found is None:
+        raise InputError(
+            f"data set {dataset!r}: an unknown name found, expected one of "
+            f"{', '.join(known_datasets())}, or an import path such as 'my_module:MyBuilder'"
+            f"{near(dataset, _BUILDERS)}"
+        )
+    if isinstance(found, str):
+        found = plugins.load(found, f"data set {dataset!r}")
+    if not (isinstance(found, type) and issubclass(found, LabelledBuilder)):
+        raise InputError(
+            f"data set {dataset!r}: {found!r} found, expected a subclass of "
+            "cbda_jax.data.datasets.base.LabelledBuilder, such as a PairBuilder; derive it from one"
+        )
+    return found
+
+
+def builder_options(dataset: str) -> tuple[str, ...]:
+    """The fields of a data set's config: what `create_builder` may be asked for.
+
+    Raises:
+        InputError: an unknown data set.
+    """
+    inherited = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+    fields = dataclasses.fields(_default_config(builder_class(dataset)))
+    return tuple(field.name for field in fields if field.name not in inherited)
 
 
 def create_builder(
     dataset: str, *, data_dir: str | os.PathLike[str], **options: Any
-) -> tfds.core.DatasetBuilder:
+) -> LabelledBuilder:
     """Makes the TFDS builder of a data set, its default config changed by `options`.
 
+    Args:
+        dataset: a registered name, or an import path, "my_module:MyBuilder".
+        data_dir: folder of all prepared data sets.
+        **options: fields of the builder's config, which see; those that are None keep their
+            default. `size` stands for height and width where it has these.
+
     Raises:
-        InputError: An unknown data set or option, or an option's value.
+        InputError: an unknown data set or option, or an option's value; a label space with classes
+            that no label of the data set means; a prepared copy whose labels mean something else.
     """
-    if dataset not in BUILDERS:
-        near = nearest(dataset, BUILDERS)
-        hint = f" Did you mean {near!r}?" if near else ""
-        raise InputError(
-            f"data set {dataset!r} is unknown; expected one of {', '.join(sorted(BUILDERS))}.{hint}"
-        )
-    module, class_name = BUILDERS[dataset]
-    builder_class = getattr(importlib.import_module(module), class_name)
-    default = builder_class.BUILDER_CONFIGS[0]
-    inherited = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
-    allowed = [f.name for f in dataclasses.fields(default) if f.name not in inherited]
+    chosen = builder_class(dataset)
+    default = _default_config(chosen)
+    allowed = builder_options(dataset)
     given = {option: value for option, value in options.items() if value is not None}
     if "size" in given and "size" not in allowed:
         given["height"], given["width"] = given.pop("size")
     for option in given:
         if option not in allowed:
             raise InputError(
-                f"{dataset} has no option {option!r}; expected some of {', '.join(allowed)}."
+                f"data set {dataset!r}: an option {option!r} found, expected some of "
+                f"{', '.join(allowed)}; leave it out{near(option, allowed)}"
             )
     config = dataclasses.replace(default, **given) if given else default
     # TFDS refuses an equal config that is not the very one it has listed.
-    config = next((c for c in builder_class.BUILDER_CONFIGS if c.name == config.name), config)
+    config = next((c for c in chosen.BUILDER_CONFIGS if c.name == config.name), config)
     data_dir = Path(data_dir).expanduser()
     try:
         with _quiet_logging():
-            return builder_class(
+            builder = chosen(
                 config=config, data_dir=os.fspath(data_dir), file_format="array_record"
             )
+        found = read_labelling(builder.data_dir)
     except InputError:
         raise
     # The builder reads what is prepared. TFDS and protobuf raise whatever they stumble over.
     except Exception as error:
-        version = str(builder_class.VERSION)
-        raise damaged(data_dir / builder_class.name / config.name / version, error) from error
+        directory = data_dir / str(chosen.name) / config.name / str(chosen.VERSION)
+        raise damaged(directory, error) from error
+    if found is not None:
+        check_labelling(builder.data_dir, found, builder.labelling)
+    return builder
+
+
+def _default_config(chosen: type[LabelledBuilder]) -> Any:
+    """The config that a builder lists first."""
+    return chosen.BUILDER_CONFIGS[0]
 
 
 def damaged(directory: str | os.PathLike[str], error: Exception | str) -> InputError:
@@ -83,13 +150,30 @@ def damaged(directory: str | os.PathLike[str], error: Exception | str) -> InputE
     # The reader of records passes on what the system told it: "pread() failed: Input/output ...".
     if isinstance(error, OSError) or "() failed: " in reason:
         return InputError(
-            f"{os.fspath(directory)}: cannot be read ({reason}); expected a whole prepared data set"
-            " on a working disk. Check the disk, or remove this folder to have it prepared again."
+            f"{os.fspath(directory)}: a folder that cannot be read ({reason}) found, expected a "
+            "whole prepared data set on a working disk; check the disk, or remove this folder to "
+            "have it prepared again"
         )
     return InputError(
-        f"{os.fspath(directory)}: a damaged prepared data set ({reason}); expected it as it was"
-        " written. Remove this folder to have it prepared again."
+        f"{os.fspath(directory)}: a damaged prepared data set ({reason}) found, expected it as it "
+        "was written; remove this folder to have it prepared again"
     )
+
+
+def find_splits(builder: LabelledBuilder) -> tuple[str, ...]:
+    """The splits that a data set has or, where it is not prepared yet, will have.
+
+    Nothing is prepared: names of files are looked up at the most.
+
+    Args:
+        builder: of `create_builder`.
+
+    Raises:
+        InputError: it is not prepared, and a file that it would be prepared from is missing.
+    """
+    if Path(builder.data_dir).exists():
+        return tuple(sorted(builder.info.splits))
+    return builder.find_splits()
 
 
 def prepare_builder(
@@ -101,11 +185,11 @@ def prepare_builder(
     prepare the same data set take turns, and those that come later find it done.
 
     Args:
-        builder: From `create_builder`.
-        manual_dir: Where the files are, for a config without a root.
+        builder: of `create_builder`.
+        manual_dir: where the files are, for a config without a root.
 
     Raises:
-        InputError: As the builder's, or `data_dir` cannot be written.
+        InputError: as the builder's, or `data_dir` cannot be written.
     """
     directory = Path(builder.data_dir)
     if directory.exists():
@@ -139,8 +223,8 @@ def prepare_builder(
 
 def _unwritable(where: str | os.PathLike[str], reason: object) -> InputError:
     return InputError(
-        f"{where}: cannot be written ({' '.join(str(reason).split())}); expected a folder with room"
-        " for the prepared data. Free some space, or set another data_dir."
+        f"{where}: a folder that cannot be written ({' '.join(str(reason).split())}) found, "
+        "expected one with room for the prepared data; free some space, or set another data_dir"
     )
 
 

@@ -11,10 +11,17 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int64, UInt8
 from tqdm import tqdm
 
-from cbda_jax.data import png
+from cbda_jax.data import images
+from cbda_jax.data.encoding import (
+    LabelEncoding,
+    Labelling,
+    check_labelling,
+    read_labelling,
+)
 from cbda_jax.data.index import read_index, write_index
 from cbda_jax.data.prepare import create_builder, damaged, prepare_builder
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import BY_NUMBER
 
 
 class Record(TypedDict):
@@ -29,26 +36,39 @@ class Records:
     """Random access to one split of a prepared data set; safe in threads, and can be pickled.
 
     Attributes:
-        directory: The prepared data set's folder.
-        split: The split's name.
-        ids: Image ids, in the order of the records (sorted, for the folder data sets).
-        class_pixels: int64 [n, C], labelled pixels of every class; from an index, no image is read.
+        directory: the prepared data set's folder.
+        split: the split's name.
+        ids: image ids, in the order of the records (sorted, for the folder data sets).
+        class_pixels: int64 `[n, C]`, labelled pixels of every class; from an index, no image is
+            read.
+        labelling: which classes its train ids are, and which values of its files mean them.
 
     Args:
-        directory: As above.
-        split: As above.
+        directory: as above.
+        split: as above.
+        expected: what its labels have to mean; None takes what it says itself. Data sets that
+            version 0.1 prepared do not say: they are taken for what is expected where the number
+            of classes allows, otherwise for the space that has this number in `BY_NUMBER`, all
+            there was then.
 
     Raises:
-        InputError: There is no such prepared data set, no such split in it, or it is damaged; also
-            when a record is read. Records are under checksums, so none is read wrongly.
+        InputError: there is no such prepared data set, no such split in it, its labels mean
+            something else, or it is damaged; also when a record is read. Records are under
+            checksums, so none is read wrongly.
     """
 
     directory: str
     split: str
     ids: tuple[str, ...]
     class_pixels: Int64[np.ndarray, "images classes"]
+    labelling: Labelling
 
-    def __init__(self, directory: str | os.PathLike[str], split: str):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        split: str,
+        expected: Labelling | None = None,
+    ):
         self.directory = os.fspath(directory)
         self.split = split
         self._open()
@@ -62,6 +82,22 @@ class Records:
                 f"the index of {split!r} names {len(self.ids)} images, but {len(self._source)} are"
                 " stored",
             )
+        self.labelling = self._labelling(expected)
+
+    @property
+    def label_space(self) -> str:
+        """Name of the label space of its train ids."""
+        return self.labelling.space
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, by train id."""
+        return self.labelling.classes
+
+    @property
+    def encoding(self) -> LabelEncoding:
+        """What the values of its label files mean."""
+        return self.labelling.encoding
 
     @property
     def num_classes(self) -> int:
@@ -100,7 +136,9 @@ class Records:
     def _open(self) -> None:
         directory = Path(self.directory)
         if not directory.exists():
-            raise InputError(f"{directory}: no prepared data set there. Prepare it first.")
+            raise InputError(
+                f"{directory}: nothing found, expected a prepared data set; prepare it first"
+            )
         if not (directory / "dataset_info.json").exists():
             raise damaged(directory, "dataset_info.json is missing")
         skip = tfds.decode.SkipDecoding()
@@ -110,10 +148,25 @@ class Records:
             builder = tfds.builder_from_directory(self.directory)
             if self.split not in builder.info.splits:
                 raise InputError(
-                    f"{self.directory}: no split {self.split!r}; expected one of"
-                    f" {', '.join(sorted(builder.info.splits))}."
+                    f"{self.directory}: a split {self.split!r} found, expected one of "
+                    f"{', '.join(sorted(builder.info.splits))}; name one of them"
                 )
             self._source = builder.as_data_source(self.split, decoders=decoders)  # pyright: ignore
+
+    def _labelling(self, expected: Labelling | None) -> Labelling:
+        """What the folder says of its labels, compared with what is expected."""
+        classes = self.class_pixels.shape[1]
+        with self._damage():
+            found = read_labelling(self.directory)
+            if found is not None and len(found.classes) != classes:
+                raise ValueError(f"{len(found.classes)} classes named, {classes} counted")
+        if found is None:
+            found = _unsaid(classes, expected)
+        if found is None:
+            raise damaged(self.directory, f"nothing says what its {classes} classes are")
+        if expected is not None:
+            check_labelling(self.directory, found, expected)
+        return found
 
     def _read(self, index: int) -> dict[str, Any]:
         if not -len(self) <= index < len(self):
@@ -127,7 +180,7 @@ class Records:
 
     def _decode(self, data: bytes) -> np.ndarray:
         with self._damage():
-            return png.decode(data)
+            return images.decode(data)
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:
@@ -153,26 +206,38 @@ class Records:
         return tuple(ids), class_pixels
 
 
+def _unsaid(classes: int, expected: Labelling | None) -> Labelling | None:
+    """The labelling of a data set that version 0.1 prepared, whose folder does not say."""
+    space = BY_NUMBER.get(classes)
+    if space is None:
+        return None
+    if expected is not None and expected.space == space.name:
+        return expected
+    return Labelling(
+        space.name, space.classes, LabelEncoding(dict(enumerate(space.classes)), "train ids")
+    )
+
+
 def open_records(
     name: str, *, data_dir: str | os.PathLike[str], prepare: bool = True, **options: Any
 ) -> Records:
     """Opens a split of a data set by name, preparing the data set first where it is not yet.
 
     Args:
-        name: "gtav", "synthia", "cityscapes/train", "synthetic_city/source_train" and the like; a
-            split that is left out is "train".
-        data_dir: Folder of all prepared data sets.
-        prepare: Whether to prepare it if needed; otherwise that is an error (several hosts with one
+        name: "gtav", "synthia", "cityscapes/train", "my_module:MyBuilder/val" and the like; a split
+            that is left out is "train".
+        data_dir: folder of all prepared data sets.
+        prepare: whether to prepare it if needed; otherwise that is an error (several hosts with one
             file system: one prepares, the others wait and then open).
-        **options: Fields of the builder's config, such as `root`, `size=(height, width)` and
-            `num_classes`; those that are None keep the builder's default.
+        **options: fields of the builder's config, such as `root`, `size=(height, width)` and
+            `label_space`; those that are None keep the builder's default.
 
     Raises:
-        InputError: An unknown name, split or option; unreadable or inconsistent source files; no
-            room to write.
+        InputError: an unknown name, split or option; unreadable or inconsistent source files; a
+            prepared copy whose labels mean something else; no room to write.
     """
     dataset, _, split = name.partition("/")
     builder = create_builder(dataset, data_dir=data_dir, **options)
     if prepare:
         prepare_builder(builder)
-    return Records(builder.data_dir, split or "train")
+    return Records(builder.data_dir, split or "train", builder.labelling)

@@ -30,16 +30,16 @@ def class_uniform_order(
     et al., CVPR 2022), after the log-balanced weights of ENet (Paszke et al., 2016).
 
     Args:
-        class_pixels: int64 [n, C], labelled pixels of every class in every image.
-        length: How many draws the epoch has.
-        seed: Of the run.
-        epoch: Counted from 0.
+        class_pixels: int64 `[n, C]`, labelled pixels of every class in every image.
+        length: how many draws the epoch has.
+        seed: of the run.
+        epoch: counted from 0.
 
     Returns:
         int32 [length], record indices, with repetition.
 
     Raises:
-        InputError: No image holds any labelled pixel.
+        InputError: no image holds any labelled pixel.
     """
     _check_labelled(class_pixels)
     holders = [np.flatnonzero(column) for column in class_pixels.T]
@@ -68,19 +68,19 @@ def rare_class_probabilities(
     it favours rare classes; infinity draws all alike. A class without pixels has probability 0.
 
     Args:
-        class_pixels: int64 [n, C], labelled pixels of every class in every image.
-        temperature: Above 0.
+        class_pixels: int64 `[n, C]`, labelled pixels of every class in every image.
+        temperature: above 0.
 
     Returns:
         float64 [C], of sum 1.
 
     Raises:
-        InputError: No image holds any labelled pixel, or the temperature is not above 0.
+        InputError: no image holds any labelled pixel, or the temperature is not above 0.
     """
     if not temperature > 0:
         raise InputError(
-            f"temperature of rare-class sampling: {temperature} found, expected a number above 0,"
-            " such as 0.01"
+            f"temperature of rare-class sampling: {temperature} found, expected a number above 0, "
+            "such as 0.01; correct it"
         )
     _check_labelled(class_pixels)
     pixels = class_pixels.sum(axis=0)
@@ -109,11 +109,11 @@ def rare_class_order(
     (Hoyer et al., CVPR 2022), whose network sees crops around such pixels; here, whole images.
 
     Args:
-        class_pixels: int64 [n, C], labelled pixels of every class in every image.
-        length: How many draws the epoch has.
-        seed: Of the run.
-        epoch: Counted from 0.
-        temperature: Above 0.
+        class_pixels: int64 `[n, C]`, labelled pixels of every class in every image.
+        length: how many draws the epoch has.
+        seed: of the run.
+        epoch: counted from 0.
+        temperature: above 0.
         min_pixels: DAFormer counts its 3000 in labels of 1914 x 1052, the size of GTAV; the same
             area is 1370 pixels of labels of 1280 x 720.
 
@@ -121,7 +121,7 @@ def rare_class_order(
         int32 [length], record indices, with repetition.
 
     Raises:
-        InputError: No image holds any labelled pixel, the temperature is not above 0, or min_pixels
+        InputError: no image holds any labelled pixel, the temperature is not above 0, or min_pixels
             is below 1.
     """
     if min_pixels < 1:
@@ -147,19 +147,19 @@ def shuffled_order(n: int, length: int, *, seed: int, epoch: int) -> Int32[np.nd
     """Draws every record once before any is drawn again: permutation after permutation.
 
     Args:
-        n: How many records there are.
-        length: How many draws the epoch has.
-        seed: Of the run.
-        epoch: Counted from 0.
+        n: how many records there are.
+        length: how many draws the epoch has.
+        seed: of the run.
+        epoch: counted from 0.
 
     Returns:
         int32 [length], record indices.
 
     Raises:
-        InputError: There is no record.
+        InputError: there is no record.
     """
     if n < 1:
-        raise InputError("no record to draw; expected a split with at least one image.")
+        raise InputError("records: none found, expected at least one to draw; check the split")
     generator = _generator(_SHUFFLED, seed, epoch)
     rounds = [generator.permutation(n) for _ in range(-(-length // n))]
     return np.concatenate([np.zeros(0, np.int64), *rounds])[:length].astype(np.int32)
@@ -172,8 +172,8 @@ class DrawOrder:
     `epoch_order` can.
 
     Args:
-        epoch_order: Epoch -> int32 [length].
-        length: Draws an epoch.
+        epoch_order: epoch -> int32 [length].
+        length: draws an epoch.
     """
 
     _KEPT = 3
@@ -245,8 +245,8 @@ class DrawOrder:
 def _check_labelled(class_pixels: np.ndarray) -> None:
     if not class_pixels.any():
         raise InputError(
-            f"none of {len(class_pixels)} images holds a labelled pixel; expected some to draw"
-            " images by their classes. Check the labels and num_classes."
+            f"labels: no labelled pixel in {len(class_pixels)} images found, expected some to draw "
+            "images by their classes; check the labels and the label space"
         )
 
 

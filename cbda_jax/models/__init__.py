@@ -1,62 +1,48 @@
 """Networks, and weights from torch checkpoints. Knows arrays, and no file but those weights."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, UInt8
 
-from cbda_jax.errors import InputError
+from cbda_jax.models import deeplab_weights, segformer_weights
 from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus, DeepLabV3PlusLite
 from cbda_jax.models.layers import FrozenStat
+from cbda_jax.models.registry import NETWORKS, create_model, register_network
 from cbda_jax.models.segformer import SIZES, SegFormer
+from cbda_jax.models.torch_names import TorchWeights
 from cbda_jax.models.unet import SmallUNet
 from cbda_jax.models.weights import load_torch_weights
 
-__all__ = ["FrozenStat", "create_model", "is_head", "load_torch_weights", "normalize"]
+__all__ = [
+    "NETWORKS",
+    "FrozenStat",
+    "TorchWeights",
+    "create_model",
+    "is_head",
+    "load_torch_weights",
+    "normalize",
+    "register_network",
+]
 
-_NETWORKS: dict[str, Callable[..., nnx.Module]] = {
-    "small_unet": SmallUNet,
-    "deeplabv2_resnet101": DeepLabV2,
-    "deeplabv3plus_resnet101": DeepLabV3Plus,
-    "deeplabv3plus_efficientnet_lite0": DeepLabV3PlusLite,
-    **{f"segformer_{name}": partial(SegFormer, size=size) for name, size in SIZES.items()},
-}
+# In this order checkpoints are told apart.
+register_network("small_unet", SmallUNet)
+register_network("deeplabv2_resnet101", DeepLabV2, weights=deeplab_weights.V2)
+register_network("deeplabv3plus_resnet101", DeepLabV3Plus, weights=deeplab_weights.V3_PLUS)
+register_network(
+    "deeplabv3plus_efficientnet_lite0", DeepLabV3PlusLite, weights=deeplab_weights.V3_PLUS_LITE
+)
+for _name, _size in SIZES.items():
+    register_network(
+        f"segformer_{_name}",
+        partial(SegFormer, size=_size),
+        weights=segformer_weights.torch_weights(_size),
+    )
 
 # Mean and standard deviation of ImageNet's red, green and blue, images in 0..1.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-
-
-def create_model(
-    name: str, num_classes: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32
-) -> nnx.Module:
-    """A network with random weights.
-
-    Its parameters (`nnx.Param`) are float32 and trained; `FrozenStat`s are float32 and not. Call
-    it inside `jax.jit` or `nnx.eval_shape`: one by one the initial values take seconds.
-
-    Args:
-        name: "small_unet", "deeplabv2_resnet101", "deeplabv3plus_resnet101",
-            "deeplabv3plus_efficientnet_lite0", or "segformer_b0" to "segformer_b5".
-        num_classes: number of logits.
-        rngs: stream "params".
-        dtype: of the computation, float32 or bfloat16.
-
-    Returns:
-        `model(images, keys=None)`: normalised images float [N, H, W, 3] to logits float32
-        [N, h, w, num_classes] at the network's stride. `keys` [N], a random key an image, turns
-        dropout on. The last layers are `model.head`, the rest `model.backbone`.
-
-    Raises:
-        InputError: unknown name.
-    """
-    if name not in _NETWORKS:
-        raise InputError(f"network {name!r} found, expected one of {', '.join(sorted(_NETWORKS))}")
-    return _NETWORKS[name](num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
 
 
 def normalize(images: UInt8[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:

@@ -13,14 +13,8 @@ import safetensors.numpy
 from flax import nnx
 
 from cbda_jax.errors import InputError
-from cbda_jax.models import torch_names
-from cbda_jax.models.segformer import SIZES
+from cbda_jax.models import registry, torch_names
 
-_BACKBONE = "feature_extractor.backbone."
-# The classifiers of ImageNet's thousand classes, of torchvision and of SegFormer's encoders.
-_IMAGENET = {name: {f"{name}.weight", f"{name}.bias"} for name in ("fc", "classifier")}
-# EfficientNet's classifier and the blocks at stride 32, which `EfficientNetLite0` leaves out.
-_EFFICIENTNET_REST = re.compile(r"(_conv_head|_bn1|_fc|_blocks\.1[1-5])\..*")
 # What training scripts store beside the weights, and what the arithmetic does not use.
 _BOOKKEEPING = re.compile(r"(iteration|epoch|step|optimizer.*|scheduler.*)|.*\.num_batches_tracked")
 
@@ -152,12 +146,10 @@ def canonical(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 "model.state_dict()"
             )
         arrays[ours] = _array(value)
-    if "conv1.weight" in arrays:
-        return {_BACKBONE + name: arrays[name] for name in arrays.keys() - _IMAGENET["fc"]}
-    if "_conv_stem.weight" in arrays:
-        return {k: v for k, v in arrays.items() if not _EFFICIENTNET_REST.fullmatch(k)}
-    if any(name.startswith("segformer.") for name in arrays):
-        return {name: arrays[name] for name in arrays.keys() - _IMAGENET["classifier"]}
+    for known in _known():
+        cleaned = known.clean(arrays)
+        if cleaned is not None:
+            return cleaned
     return arrays
 
 
@@ -183,30 +175,25 @@ def identify(arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
 
     For a backbone alone, a network that has it and 19 classes.
     """
-    for name, classifier in (
-        ("deeplabv2_resnet101", "classifier.conv2d_list.0.weight"),
-        ("deeplabv3plus_resnet101", "classifier.decoder.3.weight"),
-    ):
-        if classifier in arrays:
-            return name, _length(arrays[classifier])
-    if f"{_BACKBONE}conv1.weight" in arrays:
-        return "deeplabv2_resnet101", 19
-    if "_conv_stem.weight" in arrays:
-        return "deeplabv3plus_efficientnet_lite0", 19
-    blocks = {
-        tuple(name.split(".")[3:5]) for name in arrays if name.startswith("segformer.encoder.block")
-    }
-    depths = tuple(sum(block[:1] == (str(stage),) for block in blocks) for stage in range(4))
-    first = arrays.get("segformer.encoder.patch_embeddings.0.proj.bias")
-    for name, size in SIZES.items():
-        if first is not None and size.depths == depths and size.widths[:1] == first.shape:
-            return f"segformer_{name}", _length(arrays.get("decode_head.classifier.bias"))
+    for name, network in registry.NETWORKS.items():
+        num_classes = network.weights.identify(arrays) if network.weights is not None else None
+        if num_classes is not None:
+            return name, num_classes
     return None
 
 
-def _length(array: np.ndarray | None) -> int:
-    """How many classes an array of the classifier is of; 19 if that cannot be."""
-    return len(array) if array is not None and array.ndim and 0 < len(array) <= 256 else 19
+def table(model: nnx.Module) -> list[torch_names.Entry] | None:
+    """Where every array of a checkpoint goes, or None if the network has no torch counterpart."""
+    for known in _known():
+        if isinstance(model, known.module):
+            return [*known.table(model)]
+    return None
+
+
+def _known() -> Iterator[torch_names.TorchWeights]:
+    for network in registry.NETWORKS.values():
+        if network.weights is not None:
+            yield network.weights
 
 
 def matches(
@@ -229,7 +216,7 @@ def matches(
     Raises:
         InputError: listing everything missing, left over and of another shape.
     """
-    entries = torch_names.table(model)
+    entries = table(model)
     if entries is None:
         raise InputError(f"{where}: {type(model).__name__} has no torch counterpart; leave it out")
     if part not in (None, "backbone"):

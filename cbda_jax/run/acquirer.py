@@ -6,7 +6,7 @@ the pool keeps those that may still be chosen.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from flax import nnx
 from jax import lax
 from jax.sharding import Mesh
 
-from cbda_jax import acquisition, models, sharding
+from cbda_jax import acquisition, models, platform, sharding
 from cbda_jax.data import pipeline
 from cbda_jax.training import TrainState
 
@@ -22,28 +22,50 @@ from cbda_jax.training import TrainState
 _STREAM = 2**31 - 1
 
 
-class Scoring(NamedTuple):
-    """How pixels are scored and picked.
+class Sizes(NamedTuple):
+    """Sizes of images, (height, width) each.
 
     Attributes:
-        native: (height, width) of labels and picks.
-        via: size of the network's input; logits pass through it on their way to `native`, as in
-            the reference.
-        unit, score, radius, clamp_impurity, class_evidence, impurity_floor, ties: of
-            `acquisition.score_maps`.
-        seed: of random scores and ties.
+        native: of labels and picks.
+        via: of the network's input; logits pass through it on their way to `native`, as in the
+            reference.
     """
 
     native: tuple[int, int]
     via: tuple[int, int]
-    unit: str
-    score: str
-    radius: int
-    clamp_impurity: bool = False
-    seed: int = 0
-    class_evidence: str = "argmax"
-    impurity_floor: float | int = 0
-    ties: str = "reference"
+
+
+class Target(NamedTuple):
+    """The target images, as a round asks about them.
+
+    Attributes:
+        count: how many there are.
+        image: RGB uint8 [h, w, 3] of a record, at the network's input size.
+        previous: (row, col) of the picks of earlier rounds in a record.
+        truth: uint8 [H, W], the native label of a record; for class evidence "true" alone.
+    """
+
+    # A tuple has a method of this name.
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
+    image: Callable[[int], np.ndarray]
+    previous: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    truth: Callable[[int], np.ndarray] | None = None
+
+
+class Request(NamedTuple):
+    """How much a round asks for.
+
+    Attributes:
+        number: of the round, from 1.
+        picks_per_image: the budget; of each image, or on average if the allocation is global.
+        allocation: "per_image" or "global".
+        most_in_image: with a global allocation, an image's candidates are its first so many.
+    """
+
+    number: int
+    picks_per_image: int
+    allocation: str
+    most_in_image: int | None = None
 
 
 class Acquirer:
@@ -52,8 +74,9 @@ class Acquirer:
     Args:
         graphdef: structure of the network.
         mesh: over which a batch of images is spread.
-        scoring: see `Scoring`.
-        num_classes: of the network.
+        scoring: how pixels are scored.
+        sizes: of images.
+        seed: of random scores and ties.
         batch: images of a global batch, a multiple of the devices.
         host: (index, count) of this process.
         threads: decoding threads.
@@ -63,18 +86,21 @@ class Acquirer:
         self,
         graphdef: nnx.GraphDef,
         mesh: Mesh,
-        scoring: Scoring,
+        scoring: acquisition.Scoring,
+        sizes: Sizes,
         *,
-        num_classes: int,
         batch: int,
+        seed: int = 0,
         host: tuple[int, int] = (0, 1),
         threads: int = 2,
     ):
-        self._num_classes = num_classes
         self._graphdef = graphdef
         self._mesh = mesh
+        self._platform = platform.of(mesh)
         self._scoring = scoring
-        self._squares = acquisition.geometry(scoring.unit, scoring.radius)
+        self._sizes = sizes
+        self._squares = scoring.squares
+        self._seed = seed
         self._batch = batch
         self._host = host
         self._threads = threads
@@ -82,39 +108,19 @@ class Acquirer:
     def choose(
         self,
         state: TrainState,
-        image: Callable[[int], np.ndarray],
-        count: int,
+        target: Target,
+        request: Request,
         *,
-        previous: Callable[[int], tuple[np.ndarray, np.ndarray]],
-        number: int,
-        picks_per_image: int,
-        allocation: str,
-        weights: np.ndarray | None = None,
-        tie_weights: np.ndarray | None = None,
-        counts: np.ndarray | None = None,
-        group_of: np.ndarray | None = None,
-        most_in_image: int | None = None,
-        truth: Callable[[int], np.ndarray] | None = None,
+        balance: acquisition.RoundBalance = acquisition.UNBALANCED,
         done: Callable[[int], None] = lambda images: None,
     ) -> tuple[acquisition.Selection, acquisition.Report]:
         """Holds a round.
 
         Args:
             state: whose network scores.
-            image: RGB uint8 [h, w, 3] of a record, at the network's input size.
-            count: records in the pool.
-            previous: (row, col) of the picks of earlier rounds in a record.
-            number: of the round, from 1.
-            picks_per_image: the budget; of each image, or on average if the allocation is global.
-            allocation: "per_image" or "global".
-            weights: float32 [C], multiply the score, by the class that `Scoring.class_evidence`
-                names.
-            tie_weights: float32 [C], by predicted class, of class-balanced ties; default: equal.
-            counts: int [C], pixels of every class labelled so far: spend the budget by a quota of
-                every predicted class.
-            group_of: uint8 [C], as which class a predicted one counts in the quota.
-            most_in_image: with a global allocation, an image's candidates are its first so many.
-            truth: uint8 [H, W], the native label of a record; for class evidence "true" alone.
+            target: the pool of images.
+            request: how much is asked for.
+            balance: of the classes; with counts, the budget is spent by a quota.
             done: told how many images have been handed to the devices, for a progress bar.
 
         Returns:
@@ -123,28 +129,29 @@ class Acquirer:
         Raises:
             InputError: a score map held NaN.
         """
-        per_image = allocation == "per_image"
+        count, picks_per_image = target.count, request.picks_per_image
+        per_image = request.allocation == "per_image"
         pool = acquisition.Pool(
             count * picks_per_image,
-            counts=None if counts is None else counts // self._squares.pixels,
-            group_of=group_of,
+            counts=None if balance.counts is None else balance.counts // self._squares.pixels,
+            group_of=balance.group_of,
             per_image=per_image,
             mesh=self._mesh,
             axis=sharding.DATA,
         )
-        weight, round_ = sharding.replicate(
-            self._mesh, (self._weight(weights, tie_weights), np.int32(number))
+        weights, round_ = sharding.replicate(
+            self._mesh, (_of_scores(balance), np.int32(request.number))
         )
-        most = acquisition.most_picks(self._scoring.native, self._squares)
-        if most_in_image is not None and not per_image:
-            most = min(most, most_in_image)
+        most = acquisition.most_picks(self._sizes.native, self._squares)
+        if request.most_in_image is not None and not per_image:
+            most = min(most, request.most_in_image)
         # Images differ in how much they are asked; those that would be asked more are redone.
         capacity = min(picks_per_image if per_image else 2 * picks_per_image, most)
         indices: Sequence[int] = range(count)
         start = passed = 0
         while len(indices):
             step = self._step(capacity)
-            with self._placed(image, indices, previous, truth) as batches:
+            with self._placed(target, indices) as batches:
                 for images, index, blocked, *true_class in batches:
                     picks, predicted = step(
                         state.evaluated,
@@ -152,7 +159,7 @@ class Acquirer:
                         images,
                         index,
                         blocked,
-                        weight,
+                        weights,
                         round_,
                         pool.threshold,
                         *true_class,
@@ -170,58 +177,58 @@ class Acquirer:
     def maps(
         self,
         state: TrainState,
-        image: np.ndarray,
+        target: Target,
         index: int,
         *,
         number: int,
-        weights: np.ndarray | None = None,
-        tie_weights: np.ndarray | None = None,
-        truth: np.ndarray | None = None,
+        balance: acquisition.RoundBalance = acquisition.UNBALANCED,
     ) -> acquisition.AcquisitionMaps:
-        """Score map and prediction of one image, on the host: for pictures. See `choose`."""
-        weight = self._weight(weights, tie_weights)
+        """Maps of one image in a round, on the host: for pictures. See `choose`."""
+        # Longer lists compile the program again, so only where a score looks at them.
+        looks = "blocked" in self._scoring.function.names
+        previous = _padded(*target.previous(index)) if looks else None
+        truth = None if target.truth is None else target.truth(index)
         arguments = sharding.replicate(
-            self._mesh, (image, np.int32(index), weight, np.int32(number), truth)
+            self._mesh,
+            (
+                target.image(index),
+                np.int32(index),
+                previous,
+                _of_scores(balance),
+                np.int32(number),
+                truth,
+            ),
         )
         found = self._maps(state.evaluated, state.frozen, *arguments)
         return jax.tree.map(np.asarray, found)
 
-    def _weight(self, weights: np.ndarray | None, tie_weights: np.ndarray | None) -> Any:
-        """Weights of scores; with class-balanced ties, (these, weights of ties)."""
-        equal = np.ones(self._num_classes, np.float32)
-        weights, tie_weights = (equal if x is None else x for x in (weights, tie_weights))
-        return (weights, tie_weights) if self._scoring.ties == "class_balanced" else weights
-
     # ---------------------------------------------------------------- programs
 
-    def _score(self, logits, index, weight, number, truth=None) -> acquisition.AcquisitionMaps:
-        scoring = self._scoring
-        weight, tie_weight = weight if scoring.ties == "class_balanced" else (weight, None)
-        key = jax.random.fold_in(jax.random.key(scoring.seed), _STREAM)
+    def _score(
+        self, logits, index, blocked, balance, number, truth=None
+    ) -> acquisition.AcquisitionMaps:
+        native, via = self._sizes
+        key = jax.random.fold_in(jax.random.key(self._seed), _STREAM)
         key = jax.random.fold_in(jax.random.fold_in(key, number), index)
         return acquisition.score_maps(
             logits,
-            unit=scoring.unit,
-            score=scoring.score,
-            radius=scoring.radius,
-            size=scoring.native,
-            via=None if scoring.via == scoring.native else scoring.via,
-            class_weight=weight,
-            class_evidence=scoring.class_evidence,
+            self._scoring,
+            size=native,
+            via=None if via == native else via,
+            balance=balance,
             true_class=truth,
-            clamp_impurity=scoring.clamp_impurity,
-            impurity_floor=scoring.impurity_floor,
-            ties=scoring.ties,
-            tie_weight=tie_weight,
+            blocked=blocked,
             key=key,
+            platform=self._platform,
         )
 
     @functools.cached_property
     def _maps(self) -> Callable[..., acquisition.AcquisitionMaps]:
-        def maps(params, frozen, image, index, weight, number, truth):
+        def maps(params, frozen, image, index, previous, balance, number, truth):
             model = nnx.merge(self._graphdef, params, frozen)
             logits = model(models.normalize(image[None]))[0]
-            return self._score(logits, index, weight, number, truth)
+            blocked = None if previous is None else self._blocked_by(*previous)
+            return self._score(logits, index, blocked, balance, number, truth)
 
         return jax.jit(maps)
 
@@ -231,20 +238,21 @@ class Acquirer:
         # Labels come in for the diagnostic that knows them, and for nothing else.
         truths = [sharding.BATCH] if self._scoring.class_evidence == "true" else []
 
-        def replica(params, frozen, images, index, blocked, weight, number, floor, *truth):
+        def replica(params, frozen, images, index, blocked, balance, number, floor, *truth):
             model = nnx.merge(self._graphdef, params, frozen)
             logits = model(models.normalize(images))
 
             def one(arguments):
                 logits, index, blocked, *truth = arguments
-                maps = self._score(logits, index, weight, number, *truth)
+                # Padding has the index -1 and is blocked altogether.
+                blocked = blocked | (index < 0)
+                maps = self._score(logits, index, blocked, balance, number, *truth)
                 picks = acquisition.greedy_picks(
                     maps.score,
                     capacity,
                     radius=self._squares.block_radius,
                     capacity=capacity,
-                    # Padding has the index -1 and is blocked altogether.
-                    blocked=blocked | (index < 0),
+                    blocked=blocked,
                     floor=floor,
                 )
                 return picks, maps.prediction[picks.row, picks.col]
@@ -269,32 +277,25 @@ class Acquirer:
 
         Apart from `_step`, so that longer lists of picks compile this alone again.
         """
-        radius, shape = self._squares.block_radius, self._scoring.native
 
         def replica(row, col):
-            return lax.map(
-                lambda rc: acquisition.blocked_mask(rc[0], rc[1], shape, radius), (row, col)
-            )
+            return lax.map(lambda rc: self._blocked_by(*rc), (row, col))
 
         return sharding.per_replica(
             replica, self._mesh, in_specs=sharding.BATCH, out_specs=sharding.BATCH
         )
 
-    def _placed(
-        self,
-        image: Callable[[int], np.ndarray],
-        indices: Sequence[int],
-        previous: Callable[[int], tuple[np.ndarray, np.ndarray]],
-        truth: Callable[[int], np.ndarray] | None,
-    ) -> pipeline.Prefetch:
-        longest = max(len(previous(index)[0]) for index in indices)
-        padded = 1 << max(longest - 1, 0).bit_length()
+    def _blocked_by(self, row, col) -> jax.Array:
+        radius = self._squares.block_radius
+        return acquisition.blocked_mask(row, col, self._sizes.native, radius)
+
+    def _placed(self, target: Target, indices: Sequence[int]) -> pipeline.Prefetch:
+        longest = max(len(target.previous(index)[0]) for index in indices)
+        truth = target.truth
 
         def load(index: int) -> dict[str, np.ndarray]:
-            centres = np.full((2, padded), -1, np.int32)
-            row, col = previous(index)
-            centres[0, : len(row)], centres[1, : len(col)] = row, col
-            record = {"image": image(index), "row": centres[0], "col": centres[1]}
+            row, col = _padded(*target.previous(index), longest)
+            record = {"image": target.image(index), "row": row, "col": col}
             return record if truth is None else {**record, "label": truth(index)}
 
         def place(batch: dict[str, np.ndarray]) -> tuple[jax.Array, ...]:
@@ -307,3 +308,16 @@ class Acquirer:
             load, indices, batch=self._batch, host=self._host, threads=self._threads
         )
         return pipeline.Prefetch(batches, place)
+
+
+def _of_scores(balance: acquisition.RoundBalance) -> acquisition.RoundBalance:
+    """The part that score maps read; the quota is the pool's."""
+    return balance._replace(counts=None, group_of=None)
+
+
+def _padded(row: np.ndarray, col: np.ndarray, longest: int | None = None) -> np.ndarray:
+    """Lists of picks as `[2, n]` int32, n the next power of two; -1 after the last pick."""
+    length = len(row) if longest is None else longest
+    padded = np.full((2, 1 << max(length - 1, 0).bit_length()), -1, np.int32)
+    padded[0, : len(row)], padded[1, : len(col)] = row, col
+    return padded

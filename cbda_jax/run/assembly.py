@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +12,74 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-from cbda_jax import acquisition, console, models, sharding, training
+from cbda_jax import annotation, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.data import pipeline, records
+from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
-from cbda_jax.errors import InputError, near
-from cbda_jax.methods import CHOICES, FIELDS, Method, contradictions, get_method
+from cbda_jax.errors import InputError
+from cbda_jax.label_space import LabelSpace, resolve_label_space
+from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
+from cbda_jax.run import checks
 from cbda_jax.runtime import hosts
 
 Config = Any
-"""An `ml_collections.ConfigDict`, whose fields have no static type; see `configs/common.py`."""
+"""An `ml_collections.ConfigDict`, whose fields have no static type; see `cbda_jax.config`."""
+
+
+class Parts(NamedTuple):
+    """What a config means: all that stays the same while a run goes on.
+
+    Attributes:
+        config: every field.
+        method: what is acquired, and what is trained on.
+        space: the classes.
+        round_steps: the steps before which rounds are held.
+        mesh: the devices of all hosts.
+        host: (index, count) of this process.
+        dataset: opens a data set at a size (height, width), and prepares it when it is first
+            needed; the same object each time.
+        pool: the target images.
+        network: the network, its training step and its state at step 0.
+    """
+
+    config: Config
+    method: Method
+    space: LabelSpace
+    round_steps: tuple[int, ...]
+    mesh: Mesh
+    host: tuple[int, int]
+    dataset: Callable[[str, tuple[int, int]], records.Records]
+    pool: records.Records
+    network: "Network"
+
+
+def assemble(config: Config, method: Method) -> Parts:
+    """Opens and creates what a run consists of. Nothing is written but prepared data.
+
+    Raises:
+        InputError: the config names what is not there, or what does not fit together.
+    """
+    space = resolve_label_space(config.label_space, config.num_classes)
+    steps = round_steps(config, method)
+    mesh = sharding.make_mesh()
+    if method.source:
+        sharding.check_batch(config.data.source_batch, mesh, "data.source_batch")
+    if method.target:
+        sharding.check_batch(config.data.target_batch, mesh, "data.target_batch")
+    opened = functools.cache(functools.partial(open_records, config))
+    return Parts(
+        config=config,
+        method=method,
+        space=space,
+        round_steps=steps,
+        mesh=mesh,
+        host=(jax.process_index(), jax.process_count()),
+        dataset=opened,
+        pool=opened(config.data.target, tuple(config.data.target_size)),
+        network=create_network(config, space.num_classes, mesh),
+    )
 
 
 def resolve_method(config: Config) -> Method:
@@ -34,24 +90,13 @@ def resolve_method(config: Config) -> Method:
             be together; nothing to train on.
     """
     chosen = {field: config.acquisition[field] for field in FIELDS}
-    method = dataclasses.replace(
-        get_method(config.method), **{k: v for k, v in chosen.items() if v is not None}
-    )
-    for field, known in CHOICES.items():
-        value = getattr(method, field)
-        if value not in known:
-            raise InputError(
-                f"acquisition.{field}: {value!r} found, expected one of {', '.join(known)}"
-                f"{near(value, known)}"
-            )
-    if method.radius < 0:
-        raise InputError(f"acquisition.radius: {method.radius} found, expected 0 or more pixels")
+    method = changed(get_method(config.method), {k: v for k, v in chosen.items() if v is not None})
     problems = [*contradictions(method)] if method.acquires else []
     # Only what is asked for: a method's own may come too late for few rounds.
     begins = config.acquisition.balance_from or 1
     if method.acquires and begins > max(len(config.acquisition.rounds), 1):
         problems.append(
-            f"acquisition.balance_from: {method.balance_from} found, expected at most "
+            f"acquisition.balance_from: {begins} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"
         )
     if problems:
@@ -68,68 +113,76 @@ def resolve_method(config: Config) -> Method:
 
 
 def round_steps(config: Config, method: Method) -> tuple[int, ...]:
-    """The steps before which rounds are held.
+    """The steps before which rounds are held."""
+    return tuple(config.acquisition.rounds) if method.acquires else ()
+
+
+def check_files(config: Config, method: Method, mode: str) -> None:
+    """Looks for all data sets and files that a run of this mode will come to need.
+
+    Nothing is prepared or written. What lies on a disk that hosts share is looked for by the first.
 
     Raises:
-        InputError: they are not increasing steps within the training.
+        InputError: one is not there, a split is unknown, or a prepared data set is damaged.
     """
-    if not method.acquires:
-        return ()
-    rounds, last = tuple(config.acquisition.rounds), config.training.steps - 1
-    # Random weights have nothing to say; pretrained ones may.
-    first = 0 if config.pretrained else 1
-    increasing = all(a < b for a, b in itertools.pairwise(rounds))
-    if not rounds or not increasing or not first <= rounds[0] <= rounds[-1] <= last:
-        raise InputError(
-            f"acquisition.rounds: {rounds} found, expected increasing steps from {first} to {last} "
-            "(training.steps - 1)"
-        )
-    return rounds
+    data = config.data
+    wanted = {"data.target": (data.target, data.target_size)}
+    if mode != "acquire":
+        wanted["data.test"] = (data.test, data.target_size)
+    if mode == "train":
+        wanted["data.val"] = (data.val, data.target_size)
+        if method.source:
+            wanted["data.source"] = (data.source, data.source_size)
+    if config.pretrained:
+        checks.check_pretrained(config.pretrained)
 
+    def look() -> None:
+        for field, (name, size) in wanted.items():
+            checks.check_data_set(field, name, **_location(config, name, size))
 
-def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) -> None:
-    """Says when the blocking of picks may leave a part of the budget.
-
-    Args:
-        budget: fraction of all pixels.
-        method: unit and radius.
-        shape: (height, width) of the native labels.
-
-    Raises:
-        InputError: the budget is not above 0, or above what picks can reach at all.
-    """
-    limits = acquisition.reach(shape, acquisition.geometry(method.unit, method.radius))
-    if not 0 < budget <= limits.most:
-        raise InputError(
-            f"acquisition.budget: {budget:g} found, expected above 0 and at most "
-            f"{limits.most:.4g}, all that picks of unit {method.unit} and radius {method.radius} "
-            f"reach in an image of {shape[0]} x {shape[1]}"
-        )
-    if budget > limits.always:
-        console.say(
-            f"note: acquisition.budget of {budget:g} is above {limits.always:.2g}: picks block "
-            "their surroundings, so some of it may stay unspent; every round says how much"
-        )
+    hosts.first(look)
 
 
 def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Records:
-    """Opens a data set, prepared by the first process while the others wait."""
-    dataset = name.partition("/")[0]
-    options: dict[str, Any]
-    if dataset == "synthetic_city":
-        height, width = size
-        options = {"height": height, "width": width, **config.data.synthetic_city}
-    else:
-        options = {"size": tuple(size), "num_classes": config.num_classes}
-        if config.data.root:
-            options["root"] = str(Path(config.data.root).expanduser() / dataset)
-        if config.data.source_files and name == config.data.source:
-            options["files"] = Path(config.data.source_files).expanduser()
-    opener = functools.partial(
-        records.open_records, name, data_dir=Path(config.data.dir).expanduser(), **options
-    )
+    """Opens a data set, prepared by the first process while the others wait.
+
+    Raises:
+        InputError: an unknown data set; files that are not as expected; labels of other classes
+            than the run's.
+    """
+    opener = functools.partial(records.open_records, name, **_location(config, name, size))
     prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
+
+
+def _location(config: Config, name: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Where and how a data set is prepared, for `create_builder`."""
+    dataset = name.partition("/")[0]
+    own = config.data.get(dataset)
+    options: dict[str, Any] = {**own} if isinstance(own, ConfigDict) else {}
+    space = resolve_label_space(config.label_space, config.num_classes)
+    options |= {"size": tuple(size), "label_space": space.name}
+    # Drawn data sets have no files.
+    if config.data.root and "root" in prepare.builder_options(dataset):
+        folder = prepare.builder_class(dataset).name
+        options["root"] = str(Path(config.data.root).expanduser() / folder)
+    if config.data.source_files and name == config.data.source:
+        options["files"] = Path(config.data.source_files).expanduser()
+    return {"data_dir": Path(config.data.dir).expanduser(), **options}
+
+
+def create_oracle(
+    config: Config, workdir: Path, pool: records.Records, space: LabelSpace
+) -> annotation.Oracle:
+    """Who answers what the run asks; nobody else makes an oracle.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    setting = annotation.Setting(
+        pool, space.classes, workdir, seed=config.seed, threads=config.data.threads
+    )
+    return annotation.create_oracle(config.annotation.oracle, setting)
 
 
 def training_streams(
@@ -147,9 +200,6 @@ def training_streams(
         source: the labelled data set, None where it is not trained on.
         pool: the target images.
         target_label: what is known of a target image's label, at native size.
-
-    Raises:
-        InputError: unknown order.
     """
     data, seed = config.data, config.seed
     streams = {}
@@ -166,11 +216,6 @@ def training_streams(
             ),
             "shuffled": lambda: DrawOrder.shuffled(len(source), seed=seed),
         }
-        if data.source_order not in orders:
-            raise InputError(
-                f"data.source_order: {data.source_order!r} found, expected one of "
-                f"{', '.join(orders)}{near(data.source_order, orders)}"
-            )
         streams["source"] = pipeline.Stream(
             source, orders[data.source_order](), data.source_batch, flip=data.flip
         )
@@ -200,14 +245,7 @@ class Network(NamedTuple):
 
 
 def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
-    """The network of the config, with pretrained weights if it names some.
-
-    Raises:
-        InputError: unknown network, optimizer or precision; weights that are not there.
-    """
-    dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-    if config.dtype not in dtypes:
-        raise InputError(f"dtype: {config.dtype!r} found, expected one of {', '.join(dtypes)}")
+    """The network of the config, with pretrained weights if it names some."""
     settings = config.training
     if config.network.startswith("segformer_") and settings.optimizer == "sgd":
         console.say(
@@ -228,10 +266,10 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
-    pretrained = check_pretrained(config.pretrained) if config.pretrained else None
+    pretrained = Path(config.pretrained).expanduser() if config.pretrained else None
 
     def create_model() -> nnx.Module:
-        rngs, dtype = nnx.Rngs(config.seed), dtypes[config.dtype]
+        rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
         return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)
 
     graphdef = nnx.graphdef(nnx.eval_shape(create_model))
@@ -260,28 +298,6 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         augment=training.Augment(settings.colour_jitter, tuple(settings.scale_range)),
     )
     return Network(graphdef, initial, train_step)
-
-
-def check_pretrained(path: str) -> Path:
-    """The file of pretrained weights, or the workdir of the run that trained them.
-
-    Raises:
-        InputError: it is not there, or the folder holds no checkpoints.
-    """
-    found = Path(path).expanduser()
-    if found.is_dir():
-        if not (found / "checkpoints").is_dir():
-            raise InputError(
-                f"pretrained: {found} is a folder without checkpoints/, expected the workdir of a "
-                "run, or a .safetensors or .pth file"
-            )
-    elif not found.is_file():
-        raise InputError(
-            f"pretrained: {found} not found, expected a .safetensors or .pth file or the workdir "
-            "of a run; download the weights (see the README), or set pretrained to an empty text "
-            "for random ones"
-        )
-    return found
 
 
 def _with_weights(

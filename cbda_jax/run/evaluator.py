@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from cbda_jax import evaluation, sharding
 from cbda_jax.data import pipeline
-from cbda_jax.data.labels import IGNORE
+from cbda_jax.label_space import IGNORE
 from cbda_jax.training import TrainState
 
 
@@ -77,8 +77,8 @@ class Evaluator:
             threads=self._threads,
         )
         counts, left = [], len(records)
-        with pipeline.Prefetch(batches, self._place) as ahead:
-            for index, arrays in ahead:
+        with pipeline.Prefetch(batches, self._place) as placed:
+            for index, arrays in placed:
                 count, predicted = self._step(
                     state.evaluated, state.frozen, arrays["image"], arrays["label"]
                 )

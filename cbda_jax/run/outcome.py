@@ -1,6 +1,7 @@
 """What a run comes to: figures of an evaluation, and at the end result, table and report."""
 
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from cbda_jax import __version__, annotation, console, evaluation, reporting
-from cbda_jax.data import labels
-from cbda_jax.run.workdir import flat, write_json
+from cbda_jax.label_space import LabelSpace
+from cbda_jax.run.workdir import write_json
 
 
 def figures(
     confusion: Int64[np.ndarray, "classes classes"],
-    space: labels.LabelSpace,
+    space: LabelSpace,
     *,
     dataset: str,
     labelled_fraction: float,
@@ -50,49 +51,42 @@ def conclude(
     workdir: Path,
     values: dict[str, Any],
     *,
-    config: Any,
-    space: labels.LabelSpace,
+    settings: Mapping[str, Any],
+    space: LabelSpace,
     budget: float | None,
     radius: int,
     devices: int,
-    oracle: annotation.Oracle | None = None,
+    answers: Sequence[annotation.Answers],
+    shape: tuple[int, int],
 ) -> None:
     """Writes the report and, last of all, the result: a run that has one counts as finished.
 
     Args:
         workdir: of the run.
         values: the last evaluation, of `figures`, with its step.
-        config: of the run.
+        settings: of the run: the values of its config, by the names of the fields.
         space: the classes.
         budget: fraction of the target's pixels that was to be asked for, if any was.
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         devices: how many the run was made on.
-        oracle: answered what was asked; without one it is not analysed what was labelled. Threads
-            of `config.data.threads` read it.
+        answers: to all rounds.
+        shape: (height, width) of the target's labels.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
     from cbda_jax.reporting.report import write_report
 
     records = reporting.read_metrics(workdir)
     held = [r for r in records if r["kind"] == "round"]
-    analysis = None
-    if oracle is not None:
-        pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
-        analysis = annotation.analyse(
-            annotation.QueryLog(workdir / "queries").rounds,
-            oracle,
-            space.classes,
-            pool_pixels=pool,
-            threads=config.data.threads,
-        )
-    title = f"{config.method} on {config.data.target.partition('/')[0]}"
+    pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
+    analysis = annotation.analyse(answers, space.classes, shape, pool_pixels=pool)
+    title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
     table = reporting.result_table(values, held, budget=budget, title=title)
     report = write_report(
         workdir,
         class_names=space.classes,
         palette=space.palette,
         title=title,
-        config_text="".join(f"{name}: {value!r}\n" for name, value in flat(config).items()),
+        config_text="".join(f"{name}: {value!r}\n" for name, value in settings.items()),
         radius=radius,
         budget=budget,
         versions={
@@ -107,8 +101,8 @@ def conclude(
     write_json(
         workdir / "result.json",
         {
-            "method": config.method,
-            "seed": config.seed,
+            "method": settings["method"],
+            "seed": settings["seed"],
             "evaluation": values,
             "rounds": held,
             "table": table,

@@ -1,142 +1,189 @@
-"""The rounds of a run: what is asked, what was answered, and the target labels that follow."""
+"""The rounds of a run: what is asked, who answers, and the target labels that follow."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from cbda_jax import acquisition, annotation, console, reporting
-from cbda_jax.data import labels, records
 from cbda_jax.files import write_npz
+from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import Method
-from cbda_jax.run.acquirer import Acquirer
+from cbda_jax.run.acquirer import Request, Target
 from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
 
 
-class Rounds:
-    """Holds rounds, once each, and derives everything from their log.
+@runtime_checkable
+class Pool(annotation.LabelledImages, Protocol):
+    """The target images, such as `cbda_jax.data.records.Records`."""
 
-    Args:
-        workdir: of the run; the query log is its folder `queries`.
-        pool: the target images, with the labels that the oracle answers from.
-        space: the classes.
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        """RGB of an image, at the network's input size."""
+        ...
+
+
+@runtime_checkable
+class Picker(Protocol):
+    """Scores and picks, as `cbda_jax.run.acquirer.Acquirer` does."""
+
+    def choose(
+        self, *arguments: Any, **named: Any
+    ) -> tuple[acquisition.Selection, acquisition.Report]:
+        """The picks of a round; see `Acquirer.choose`."""
+        ...
+
+    def maps(self, *arguments: Any, **named: Any) -> acquisition.AcquisitionMaps:
+        """The score map of an image; see `Acquirer.maps`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the rounds of a run are to do.
+
+    Attributes:
         name: of the method, for the log.
         method: what it acquires.
         budget: fraction of all target pixels, over all rounds.
         count: how many rounds share it.
+    """
+
+    name: str
+    method: Method
+    budget: float | int
+    count: int
+
+
+class Rounds:
+    """Holds rounds, once each: chooses queries, has them answered, keeps both on the disk.
+
+    All else follows from these files: training labels, class counts, the spent budget. The pool's
+    own labels are read for full supervision, for the diagnostic that knows them and for pictures.
+
+    Args:
+        workdir: of the run; queries go to its folder `queries`, answers to `answers`.
+        pool: the target images.
+        space: the classes.
+        oracle: who answers; asked in the first process alone.
+        plan: what is to be asked.
         gallery: how many images are drawn for the report.
-        first: whether this process writes what is written once.
+
+    Attributes:
+        log: the queries so far.
+        answers: the answers to them; to those of the last round they may be yet to come.
+        native: (height, width) of the target's labels.
+        squares: what a pick labels and blocks.
 
     Raises:
-        InputError: the query log cannot be read, or is of other images.
+        InputError: queries or answers cannot be read, or are of other images.
     """
 
     def __init__(
         self,
         workdir: Path,
-        pool: records.Records,
-        space: labels.LabelSpace,
+        pool: Pool,
+        space: LabelSpace,
+        oracle: annotation.Oracle,
+        plan: Plan,
         *,
-        name: str,
-        method: Method,
-        budget: float | int,
-        count: int,
         gallery: int,
-        first: bool,
     ):
         self.log = annotation.QueryLog(workdir / "queries")
         self.native = pool.label(0).shape
         self.log.check_pool(pool.ids, self.native)
-        self.squares = acquisition.geometry(method.unit, method.radius)
+        self.answers = annotation.AnswerLog(
+            workdir / "answers", self.log, classes=space.classes, shape=self.native
+        )
+        self.squares = plan.method.scoring.squares
         self._workdir = workdir
         self._pool = pool
         self._space = space
-        self._name = name
-        self._method = method
-        self._budget = budget
-        self._count = count
+        self._oracle = oracle
+        self._name = plan.name
+        self._method = plan.method
+        self._budget = plan.budget
+        self._count = plan.count
         self._gallery = gallery
-        self._first = first
-        self._oracle = annotation.GroundTruthOracle(pool)
-        self._answers = annotation.Answers(self._oracle, self.native)
         self._confusions: dict[int, Int64[np.ndarray, "classes classes"]] = {}
 
     # -------------------------------------------------------- what was answered
 
     def label(self, index: int, step: int) -> UInt8[np.ndarray, "height width"]:
         """What is known of a target image's label at a step, at native size; 255 elsewhere."""
-        image_id = self._pool.ids[index]
         if not self._method.acquires:
-            return self._oracle.label(image_id)
-        row, col = self.log.centres(image_id, until_step=step)
-        if not len(row):
-            return np.full(self.native, labels.IGNORE, np.uint8)
-        label = self._oracle.label(image_id)
-        return annotation.active_label(label, row, col, self.squares.label_radius)
+            return self._pool.label(index)
+        return annotation.known_label(self._held(step), self._pool.ids[index], self.native)
 
     def fraction(self, step: int) -> float:
         """Which part of the target's pixels has been labelled at a step, void included."""
         if not self._method.acquires:
             return float(self._method.target)
-        held = [queries for queries in self.log.rounds if queries.step <= step]
-        return float(self._answers.counts(held).sum() / (len(self._pool) * math.prod(self.native)))
+        pixels = annotation.counts(self._held(step)).sum()
+        return float(pixels / (len(self._pool) * math.prod(self.native)))
+
+    def check_steps(self, steps: tuple[int, ...], step: int) -> None:
+        """Checks that all queries and answers are there that a checkpoint was trained with.
+
+        Args:
+            steps: before which rounds are held.
+            step: of the checkpoint.
+
+        Raises:
+            InputError: some are missing, or were asked for before another step.
+        """
+        self.log.check_steps(steps, step)
+        self.answers.check_steps(steps, step)
+
+    def _held(self, step: int) -> list[annotation.Answers]:
+        """The answers to the rounds held at or before a step."""
+        return [answers for answers in self.answers.rounds if answers.queries.step <= step]
 
     def _classes(self, number: int) -> Int64[np.ndarray, " classes"]:
         """Pixels of every class among the answers to the rounds before `number`."""
-        return self._answers.counts(self.log.rounds[: number - 1])[: self._space.num_classes]
+        return annotation.counts(self.answers.rounds[: number - 1])[: self._space.num_classes]
 
     def _confusion(self, number: int) -> Int64[np.ndarray, "classes classes"]:
         """True by predicted class at the centres picked before round `number`, void left out."""
         classes = self._space.num_classes
-        for queries in self.log.rounds[: number - 1]:
-            if queries.round in self._confusions:
-                continue
-            (tally,) = annotation.tallies([queries], self._oracle, classes)
-            self._confusions[queries.round] = tally.confusion[:, :classes].T
+        for answers in self.answers.rounds[: number - 1]:
+            if answers.round not in self._confusions:
+                tally = annotation.tally(answers, classes, self.native)
+                self._confusions[answers.round] = tally.confusion[:, :classes].T
         nothing = np.zeros((classes, classes), np.int64)
         return sum((self._confusions[n] for n in range(1, number)), nothing)
 
-    def _weights(self, number: int, scheme: str) -> Float32[np.ndarray, " classes"]:
-        """Of a scheme of `acquisition.class_weights`, by predicted class."""
-        weights = acquisition.class_weights(self._classes(number), scheme)
-        if self._method.weight_ratio:
-            weights = acquisition.clip_weights(weights, self._method.weight_ratio)
-        if self._method.class_evidence == "corrected":
-            weights = acquisition.corrected_weights(weights, self._confusion(number))
-        return weights
+    def _balance(self, number: int) -> acquisition.RoundBalance:
+        """What a round is balanced by, from the answers to the rounds before."""
+        return acquisition.round_balance(
+            self._method.balance,
+            number,
+            counts=lambda: self._classes(number),
+            confusion=lambda: self._confusion(number),
+            evidence=self._method.scoring.class_evidence,
+            ties=self._method.scoring.ties,
+        )
 
-    def _score_balance(self, number: int) -> dict[str, np.ndarray | None]:
-        """The weights of a round, as `Acquirer.choose` and `Acquirer.maps` take them."""
-        method = self._method
-        balanced = number >= method.balance_from
-        weighted = balanced and method.class_balance not in ("none", "quota")
-        drawn = balanced and method.ties == "class_balanced"
-        return {
-            "weights": self._weights(number, method.class_balance) if weighted else None,
-            "tie_weights": self._weights(number, "inverse_power") if drawn else None,
-        }
-
-    def _quota(self, number: int) -> dict[str, np.ndarray | None]:
-        """The counts that a quota fills up, as `Acquirer.choose` takes them."""
-        method = self._method
-        if method.class_balance != "quota" or number < method.balance_from:
-            return {}
-        corrected = method.class_evidence == "corrected"
-        return {
-            "counts": self._classes(number),
-            "group_of": acquisition.corrected_classes(self._confusion(number))
-            if corrected
-            else None,
-        }
+    def _target(self) -> Target:
+        """The target images, as a round asks about them."""
+        ids = self._pool.ids
+        return Target(
+            len(ids),
+            self._pool.image,
+            previous=lambda index: annotation.closed_centres(self.answers.rounds, ids[index]),
+            truth=self._truth if self._method.scoring.class_evidence == "true" else None,
+        )
 
     def _truth(self, index: int) -> UInt8[np.ndarray, "height width"]:
         """The whole label of a target image, for the diagnostic that knows it."""
-        return self._oracle.label(self._pool.ids[index])
+        return self._pool.label(index)
 
     # ----------------------------------------------------------- what is asked
 
@@ -145,13 +192,16 @@ class Rounds:
         number: int,
         step: int,
         state: TrainState,
-        acquirer: Acquirer,
+        acquirer: Picker,
         metrics: reporting.MetricWriter,
         *,
         between: Callable[[], None] = lambda: None,
         writable: Callable[[], None] = lambda: None,
     ) -> None:
-        """Asks for the pixels of a round, unless the query log has them already.
+        """Asks for the pixels of a round and has them answered, unless that is done already.
+
+        The queries are on the disk before anybody is asked, and the answers before anything is
+        made of them. A run that is killed in between asks again for the same.
 
         Args:
             number: of the round, from 1.
@@ -160,39 +210,63 @@ class Rounds:
             acquirer: the programs that score and pick.
             metrics: get a record of what came of it.
             between: called after every batch of images; may raise to give up.
-            writable: raises where nothing may be written any more; called before the log is.
+            writable: raises where nothing may be written any more; called before queries and
+                answers are.
+
+        Raises:
+            AnswersPending: people have yet to answer; in all processes. The first one says where.
+            InputError: something cannot be written, or the oracle answers what cannot be.
         """
         seconds = None
         if len(self.log.rounds) < number:
             start = time.perf_counter()
             queries = self._choose(number, step, state, acquirer, between)
             self._draw(number, state, acquirer)
+            self.answers.check_repeated([*self.log.rounds, queries])
             writable()
-            self.log.append(queries, write=self._first)
+            hosts.first(self.answers.make_folder)
+            self.log.append(queries, write=hosts.is_first())
             hosts.sync(f"round {number} is on the disk")
             seconds = time.perf_counter() - start
-        if self._first and not any(
+        if len(self.answers.rounds) < number:
+            writable()
+            self._ask(self.log.rounds[number - 1])
+        if hosts.is_first() and not any(
             record["kind"] == "round" and record["round"] == number
             for record in reporting.read_metrics(self._workdir)
         ):
-            self._record(self.log.rounds[number - 1], seconds, metrics)
+            self._record(self.answers.rounds[number - 1], seconds, metrics)
+
+    def _ask(self, queries: annotation.Queries) -> None:
+        """Has a round answered in the first process; all read the answers from the disk."""
+
+        def ask() -> annotation.Pending | None:
+            found = self._oracle.ask(queries)
+            if isinstance(found, annotation.Pending):
+                return found
+            self.answers.write(found)
+            return None
+
+        pending = hosts.first(ask)
+        if hosts.of_first(pending is not None):
+            console.say(str(pending))
+            raise annotation.AnswersPending
+        self.answers.read_next()
 
     def _choose(
         self,
         number: int,
         step: int,
         state: TrainState,
-        acquirer: Acquirer,
+        acquirer: Picker,
         between: Callable[[], None],
     ) -> annotation.Queries:
         """Scores all target images and takes the picks that the round can pay for."""
         ids = self._pool.ids
         method = self._method
         share = acquisition.picks_per_image(self._budget, self.native, self._count, self.squares)
-        quota = self._quota(number)
-        with console.progress(
-            len(ids), f"acquire round {number}", unit="image", enabled=self._first
-        ) as progress:
+        balance = self._balance(number)
+        with console.progress(len(ids), f"acquire round {number}", unit="image") as progress:
 
             def done(images: int) -> None:
                 progress.update(images)
@@ -200,30 +274,28 @@ class Rounds:
 
             chosen, report = acquirer.choose(
                 state,
-                self._pool.image,
-                len(ids),
-                previous=lambda index: self.log.centres(ids[index]),
-                number=number,
-                picks_per_image=share,
-                allocation=method.allocation,
-                **self._score_balance(number),
-                **quota,
-                most_in_image=acquisition.capped(share, method.image_cap),
-                truth=self._truth if method.class_evidence == "true" else None,
+                self._target(),
+                Request(
+                    number,
+                    share,
+                    method.allocation,
+                    most_in_image=acquisition.capped(share, method.image_cap),
+                ),
+                balance=balance,
                 done=done,
             )
         about: dict[str, Any] = {
             "method": self._name,
-            "unit": method.unit,
+            "unit": method.scoring.unit,
             "requested": share * len(ids),
             "budget": self._budget,
         }
-        if quota:
+        if balance.counts is not None:
             # By predicted class: picks that could be had, and how many were taken of them.
             about |= {"candidates": report.offered.tolist(), "quota": report.quota.tolist()}
-            if quota["group_of"] is not None:
-                # By what that class counted as, rather.
-                about["quota_class"] = quota["group_of"].tolist()
+        if balance.group_of is not None:
+            # By what that class counted as, rather.
+            about["quota_class"] = balance.group_of.tolist()
         # Records may be in any order; the log's ids are sorted.
         in_order = tuple(sorted(ids))
         place = np.searchsorted(in_order, ids).astype(np.int32)
@@ -241,35 +313,35 @@ class Rounds:
         )
 
     def _record(
-        self, queries: annotation.Queries, seconds: float | None, metrics: reporting.MetricWriter
+        self, answers: annotation.Answers, seconds: float | None, metrics: reporting.MetricWriter
     ) -> None:
-        names = self._space.classes
-        answers = self._answers.counts([queries])
+        queries, names, counts = answers.queries, self._space.classes, answers.counts
         predicted = np.bincount(queries.predicted, minlength=len(names))
+        unanswered = len(queries) - int(answers.answered.sum())
         metrics.write(
             "round",
             queries.step,
             round=queries.round,
             requested=queries.about["requested"],
             picked=len(queries),
-            pixels=int(answers.sum()),
-            void_pixels=int(answers[labels.IGNORE]),
+            pixels=int(counts.sum()),
+            void_pixels=int(counts[annotation.VOID]),
             fraction=self.fraction(queries.step),
-            class_pixels=dict(zip(names, answers.tolist(), strict=False)),
+            class_pixels=dict(zip(names, counts.tolist(), strict=False)),
             predicted_regions=dict(zip(names, predicted.tolist(), strict=True)),
             images=len(queries.by_image),
             leftover=queries.about["requested"] - len(queries),
             seconds=seconds,
+            **({"unanswered": unanswered} if unanswered else {}),
         )
 
-    def _draw(self, number: int, state: TrainState, acquirer: Acquirer) -> None:
+    def _draw(self, number: int, state: TrainState, acquirer: Picker) -> None:
         """Keeps the score maps of a few images for the report."""
-        weights = self._score_balance(number)
+        balance = self._balance(number)
         for index in range(min(self._gallery, len(self._pool))):
             image, image_id = self._pool.image(index), self._pool.ids[index]
-            truth = self._truth(index) if self._method.class_evidence == "true" else None
-            maps = acquirer.maps(state, image, index, number=number, truth=truth, **weights)
-            if self._first:
+            maps = acquirer.maps(state, self._target(), index, number=number, balance=balance)
+            if hosts.is_first():
                 name = f"round_{number:02d}_{image_id.replace('/', '_')}.npz"
                 write_npz(
                     self._workdir / "gallery" / name,
@@ -277,5 +349,5 @@ class Rounds:
                     image=image,
                     score=np.asarray(maps.score, np.float16),
                     prediction=np.asarray(maps.prediction),
-                    label=self._oracle.label(image_id),
+                    label=self._pool.label(index),
                 )

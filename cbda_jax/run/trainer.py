@@ -13,7 +13,7 @@ from cbda_jax import console, reporting, sharding, training
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.data import pipeline
 from cbda_jax.errors import InputError
-from cbda_jax.runtime import compilation as ahead
+from cbda_jax.runtime.compilation import compile_ahead
 from cbda_jax.runtime.preemption import Preemption
 from cbda_jax.runtime.trace import StepTrace
 
@@ -36,13 +36,15 @@ class Trainer:
         metrics: get the losses.
         preemption: asked after every step.
         trace: of some steps.
-        writable: raises where nothing may be written any more; called before every save.
+        check_writable: raises where nothing may be written any more; called before every save.
         log_every: steps between records of the losses.
         save_every: steps between checkpoints.
+        resumed: whether the state is that of a checkpoint.
 
     Attributes:
         step: how many were made.
         state: after them.
+        checkpoints, metrics, preemption, check_writable, resumed: as given.
     """
 
     def __init__(
@@ -56,20 +58,22 @@ class Trainer:
         metrics: reporting.MetricWriter,
         preemption: Preemption,
         trace: StepTrace,
-        writable: Callable[[], None],
+        check_writable: Callable[[], None],
         log_every: int,
         save_every: int,
+        resumed: bool = False,
     ):
         self.step = step
         self.state = state
         self._jitted = train_step
         self._compiled: Callable[..., Any] | None = None
         self._mesh = mesh
-        self._checkpoints = checkpoints
-        self._metrics = metrics
-        self._preemption = preemption
+        self.checkpoints = checkpoints
+        self.metrics = metrics
+        self.preemption = preemption
+        self.check_writable = check_writable
+        self.resumed = resumed
         self._trace = trace
-        self._writable = writable
         self._log_every = log_every
         self._save_every = save_every
         self._losses: dict[str, jax.Array] = {}
@@ -99,8 +103,8 @@ class Trainer:
             Preempted: the machine is wanted back; nothing is saved yet.
         """
         since, start = self.step, time.perf_counter()
-        with pipeline.Prefetch(batches, self._place) as ahead_of_step:
-            for batch in ahead_of_step:
+        with pipeline.Prefetch(batches, self._place) as placed:
+            for batch in placed:
                 compiled = self._compiled or self._compile(batch)
                 with self._trace.step(self.step), jax.transfer_guard("disallow"):
                     self.state, self._losses = compiled(self.state, batch)
@@ -112,13 +116,13 @@ class Trainer:
                     steps, seconds = self.step - since, time.perf_counter() - start
                     loss = self._record(
                         steps_per_second=steps / seconds,
-                        data_wait_ms=1000 * ahead_of_step.waited / steps,
+                        data_wait_ms=1000 * placed.waited / steps,
                     )
                     progress.update(steps, loss=loss)
-                    since, start, ahead_of_step.waited = self.step, time.perf_counter(), 0.0
+                    since, start, placed.waited = self.step, time.perf_counter(), 0.0
                 if self.step % self._log_every == 0:
                     self._pending = _Losses(self.step, self._losses)
-                self._preemption.check()
+                self.preemption.check()
                 evaluate()
                 if self.step == last or self.step % self._save_every == 0:
                     self.save()
@@ -135,20 +139,19 @@ class Trainer:
         self._record()
         if self._losses:
             self._check_finite(self._losses)
-        self._writable()
-        self._checkpoints.save(self.step, self.state)
+        self.check_writable()
+        self.checkpoints.save(self.step, self.state)
 
     def _compile(self, batch: training.Batch) -> Callable[..., Any]:
         """Compiles the step, and says what it takes before it is first made."""
-        self._compiled, cost = ahead.compile_ahead(self._jitted, self.state, batch)
-        if jax.process_index() == 0:
-            params = sum(x.size for x in jax.tree.leaves(self.state.params))
-            console.say(f"training step: {params / 1e6:.2f} M parameters, {cost}")
-            if not cost.fits:
-                console.say(
-                    "note: that may be more than the device has; smaller batches or "
-                    "training.accumulate take less"
-                )
+        self._compiled, cost = compile_ahead(self._jitted, self.state, batch)
+        params = sum(x.size for x in jax.tree.leaves(self.state.params))
+        console.say(f"training step: {params / 1e6:.2f} M parameters, {cost}")
+        if not cost.fits:
+            console.say(
+                "note: that may be more than the device has; smaller batches or "
+                "training.accumulate take less"
+            )
         return self._compiled
 
     def _place(self, batch: dict[str, np.ndarray]) -> training.Batch:
@@ -167,18 +170,18 @@ class Trainer:
         if self._pending is None:
             return math.nan
         values = self._check_finite(self._pending.values)
-        self._metrics.write("train", self._pending.step, **values, **measured)
+        self.metrics.write("train", self._pending.step, **values, **measured)
         self._pending = None
         return values["loss"]
 
     def _check_finite(self, losses: dict[str, jax.Array]) -> dict[str, float]:
         values = {name: float(value) for name, value in jax.device_get(losses).items()}
         if not math.isfinite(values["loss"]):
-            good = self._checkpoints.latest
+            good = self.checkpoints.latest
             raise InputError(
                 f"training diverged: found {', '.join(f'{k} {v:.4g}' for k, v in values.items())} "
                 f"at about step {self.step}, expected finite numbers; lower "
                 "training.learning_rate and start in a new --workdir (last good checkpoint: "
-                f"{self._checkpoints.folder / str(good) if good else 'none'})"
+                f"{self.checkpoints.folder / str(good) if good else 'none'})"
             )
         return values

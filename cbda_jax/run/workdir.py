@@ -1,29 +1,31 @@
 """The files of a run that say what it is and what came of it."""
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_collections
-
+from cbda_jax import checkpoints
+from cbda_jax.config import FIELDS, field_of, flat
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 from cbda_jax.runtime import lock
 
-# Sections that change what is shown or kept, or where data lies, never a result.
-_FREE = (
-    *("report.", "checkpoint.every", "checkpoint.keep"),
-    *("compilation_cache", "data.threads", "data.dir", "data.root"),
-)
+# Beside the fields, what the files that they name hold.
+_CONTENTS = "contents"
 
 
-def claim(workdir: Path, config: Any, *, write: bool) -> None:
+def claim(workdir: Path, config: Any, *, write: bool, mode: str = "train") -> None:
     """Records the config of a new run, or checks that a run found here has the same.
+
+    Fields that say so in `cbda_jax.config` may differ.
 
     Args:
         workdir: folder of the run; made if needed.
         config: of this start.
         write: False on all hosts but the first, which then only check.
+        mode: of this start: "train", "evaluate" or "acquire".
 
     Raises:
         InputError: the folder belongs to a run of another config, holds something else, or cannot
@@ -34,19 +36,12 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
     now = json.loads(json.dumps(flat(config)))
     if path.exists():
         try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
+            before = dict(json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: not valid JSON ({error}); restore it, or use another --workdir"
             ) from error
-        names = [n for n in {**before, **now} if not n.startswith(_FREE)]
-        changed = [
-            f"{n}: {before.get(n, 'absent')!r} there, {now.get(n, 'absent')!r} now"
-            for n in names
-            # A field that is not set says no more than one that was not known yet.
-            if before.get(n) != now.get(n)
-        ]
-        if changed:
+        if changed := [*_changes(before, now, mode)]:
             raise InputError(
                 f"{workdir} holds a run of another config ({'; '.join(changed)}); use another "
                 "--workdir, or the config it was started with"
@@ -59,7 +54,46 @@ def claim(workdir: Path, config: Any, *, write: bool) -> None:
             f"{workdir} is not empty and holds no run (no config.json); use another --workdir"
         )
     if write:
-        write_json(path, now)
+        named = (name for name, field in FIELDS.items() if field.change == "moved")
+        contents = {name: content_digest(now[name]) for name in named if now.get(name)}
+        write_json(path, {**now, _CONTENTS: contents})
+
+
+def _changes(before: dict[str, Any], now: Mapping[str, Any], mode: str) -> Iterator[str]:
+    """Fields that differ and may not, each with both values."""
+    contents = before.pop(_CONTENTS, {})
+    for name in {**before, **now}:
+        field = field_of(name)
+        # A run of before a field was known had what is now its default.
+        default = None if field is None or field.is_unset or field.is_open else field.default
+        there, here = before.get(name, json.loads(json.dumps(default))), now.get(name)
+        change = "never" if field is None else field.change
+        free = change == "resume" or (change == "evaluate" and mode == "evaluate")
+        if free or there == here:
+            continue
+        if change == "moved" and here and contents.get(name) == content_digest(here) is not None:
+            continue
+        yield f"{name}: {there!r} there, {here!r} now"
+
+
+def content_digest(path: str) -> str | None:
+    """What a file or the newest checkpoint of a workdir holds, as a SHA-256; None: nothing there.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    found = Path(path).expanduser()
+    try:
+        if found.is_dir():
+            return checkpoints.content_digest(found / "checkpoints")
+        if not found.is_file():
+            return None
+        with found.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{found}: cannot be read ({error.strerror or error}); check its permissions and disk"
+        ) from error
 
 
 def check_run(workdir: Path) -> None:
@@ -84,14 +118,3 @@ def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON, whole or not at all."""
     text = json.dumps(value, indent=2, sort_keys=True) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
-
-
-def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The values of all fields, by their names with dots."""
-    values = {}
-    for name, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            values |= {f"{name}.{inner}": found for inner, found in flat(value).items()}
-        else:
-            values[name] = value
-    return values

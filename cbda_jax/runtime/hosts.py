@@ -20,9 +20,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from cbda_jax import console
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.runtime import abort
-from cbda_jax.runtime.preemption import Preempted
 
 T = TypeVar("T")
 
@@ -94,6 +93,7 @@ def start(
             "give each --coordinator=HOST:PORT --processes=N --process=I, or --distributed=off"
         ) from error
     abort.prepare(LOST_STATUS, _lost(count))
+    console.speak(is_first())
     if processes not in (None, count):
         raise InputError(
             f"--processes: {processes} found, but process 0 expects {count}; give all the same"
@@ -110,6 +110,11 @@ def sync(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks for all of its run."""
+    return jax.process_index() == 0
+
+
 def first(function: Callable[[], T]) -> T | None:
     """Calls the function in process 0 while the others wait; gives its result there, else None.
 
@@ -118,7 +123,7 @@ def first(function: Callable[[], T]) -> T | None:
             that has refused to go on.
     """
     result, refused = None, None
-    if jax.process_index() == 0:
+    if is_first():
         try:
             result = function()
         except InputError as error:
@@ -134,6 +139,20 @@ def first(function: Callable[[], T]) -> T | None:
     return result
 
 
+def of_first(value: int) -> int:
+    """The value of process 0, in every process."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+def largest(value: int) -> int:
+    """The largest value of any process, in every process."""
+    if jax.process_count() == 1:
+        return value
+    return int(np.max(multihost_utils.process_allgather(np.int32(value))))
+
+
 @contextlib.contextmanager
 def session() -> Iterator[None]:
     """What several processes do together, between `start` and their common end.
@@ -145,7 +164,7 @@ def session() -> Iterator[None]:
 
     Raises:
         InputError: as it came, for the caller to tell; then `leave`.
-        Preempted: the same.
+        Paused: the same.
     """
     if not jax.distributed.is_initialized():
         yield
@@ -157,9 +176,9 @@ def session() -> Iterator[None]:
         leave(130)
     except Exception as error:
         if _is_of_a_lost_peer(error):
-            console.say(f"error: {_lost(jax.process_count())}")
+            console.say(f"error: {_lost(jax.process_count())}", everyone=True)
             _exit(LOST_STATUS)
-        if isinstance(error, InputError | Preempted):
+        if isinstance(error, InputError | Paused):
             raise
         traceback.print_exc()
         leave(1)

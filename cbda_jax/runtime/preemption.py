@@ -8,12 +8,16 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from cbda_jax.errors import Paused
+
 # sysexits.h: a temporary failure; the same command goes on where this run stopped.
 EXIT_STATUS = 75
 
 
-class Preempted(Exception):  # noqa: N818 - not an error: the run goes on later
-    """The machine is wanted back: save and exit with `EXIT_STATUS`."""
+class Preempted(Paused):
+    """The machine is wanted back: save and exit."""
+
+    status = EXIT_STATUS
 
 
 class Preemption:

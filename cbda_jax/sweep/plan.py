@@ -3,18 +3,16 @@
 import hashlib
 import json
 import re
-import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ml_collections
 
-from cbda_jax import ranges
+from cbda_jax import config_file
+from cbda_jax.config import check, flat
 from cbda_jax.errors import InputError, near
 from cbda_jax.run import assembly
-from cbda_jax.run.workdir import flat
 
 _FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -150,12 +148,10 @@ def _check_arm(name: str, known: Sequence[str] | Mapping[str, Any], where: str) 
 
 
 def _load(config: str) -> ml_collections.ConfigDict:
-    path, _, argument = config.partition(":")
-    if not Path(path).is_file():
-        raise InputError(
-            f"config: {path} not found, expected an experiment such as those in configs/"
-        )
-    return runpy.run_path(path)["get_config"](argument)
+    try:
+        return config_file.load(config)
+    except InputError as error:
+        raise InputError(f"config: {error}") from error
 
 
 def _change(
@@ -217,7 +213,7 @@ def _resolve(
         fields["acquisition.budget"] = float(budget)
     config = _change(base, fields, where)
     try:
-        ranges.check(config)
+        check(config)
         method = assembly.resolve_method(config)
         steps = assembly.round_steps(config, method)
     except InputError as error:

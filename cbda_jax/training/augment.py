@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from cbda_jax.errors import InputError
-from cbda_jax.training.losses import IGNORE
+from cbda_jax.label_space import IGNORE
 
 _LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 _MEAN_COLOUR = (124 / 255, 116 / 255, 104 / 255)  # ImageNet's, in whole uint8 values

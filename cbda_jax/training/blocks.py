@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, UInt8
 
 from cbda_jax import resize
+from cbda_jax.platform import resolve
 from cbda_jax.training import losses
 from cbda_jax.training.losses import Mean
 
@@ -63,6 +64,7 @@ def block_losses(
     consistency: str | None = None,
     threshold: float | None = None,
     rows: int | None = None,
+    platform: str | None = None,
 ) -> dict[str, Mean]:
     """Losses of logits that are resized to the size of the labels (`resize.bilinear`).
 
@@ -76,13 +78,14 @@ def block_losses(
         threshold: adds `negative_learning` of probabilities below it.
         rows: output rows of a block; by default few enough that its logits fit the caches of a CPU
             (2^19 of them), or keep an accelerator busy (2^23).
+        platform: that the program is for, of `cbda_jax.platform`; None: that of the first device.
 
     Returns:
         `cross_entropy`, and those asked for.
     """
     n, height, width = labels.shape
     if rows is None:
-        elements = _ELEMENTS_CPU if jax.default_backend() == "cpu" else _ELEMENTS
+        elements = _ELEMENTS_CPU if resolve(platform) == "cpu" else _ELEMENTS
         rows = -(-height // max(1, round(n * height * width * logits.shape[-1] / elements)))
     setting = _Setting(consistency, threshold, min(rows, height))
     boundary = losses.consistency_mask(labels)

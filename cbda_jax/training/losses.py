@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
-IGNORE = 255
+from cbda_jax.label_space import IGNORE
+
 EPSILON = 1e-6  # inside the logarithms, as in the reference implementation of RIPU
 
 

@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from cbda_jax import models, sharding
+from cbda_jax import models, platform, sharding
 from cbda_jax.errors import InputError
 from cbda_jax.training import losses
 from cbda_jax.training.augment import Augment, check_augment
@@ -85,6 +85,7 @@ def make_train_step(
     if not 0 <= ema < 1:
         raise InputError(f"training.ema: {ema} found, expected a decay below 1, or 0 for none")
     check_augment(augment)
+    compiled_for = platform.of(mesh)
 
     def replica_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         if (state.ema is None) != (ema == 0):
@@ -101,8 +102,9 @@ def make_train_step(
             model = nnx.merge(graphdef, params, state.frozen, copy=True)
             objective = jnp.float32(0)
             values = {}
+            logits = _forward(model, batch, keys)
             for name, term in _losses(
-                _forward(model, batch, keys), batch, consistency, negative_threshold
+                logits, batch, consistency, negative_threshold, compiled_for
             ).items():
                 count = counts.get(name)
                 if count is None:
@@ -115,7 +117,7 @@ def make_train_step(
         def differentiate(part: tuple[Batch, Keys]) -> tuple[Any, dict[str, Array]]:
             return jax.grad(objective, has_aux=True)(state.params, *part)
 
-        sums = _added_up(differentiate, (batch, keys), accumulate)
+        sums = _added_up(differentiate, (batch, keys), accumulate, compiled_for)
         gradients, values = lax.psum(sums, sharding.DATA)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -157,21 +159,23 @@ def _forward(model: Any, batch: Batch, keys: Keys) -> tuple[Any, Any]:
 
 
 def _losses(
-    logits: tuple[Any, Any], batch: Batch, consistency: str, threshold: float
+    logits: tuple[Any, Any], batch: Batch, consistency: str, threshold: float, platform: str
 ) -> dict[str, losses.Mean]:
     terms = {}
     if batch.source is not None:
-        found = block_losses(logits[0], batch.source.label, consistency=consistency)
+        found = block_losses(
+            logits[0], batch.source.label, consistency=consistency, platform=platform
+        )
         terms["cross_entropy_source"] = found["cross_entropy"]
         terms["local_consistency"] = found["local_consistency"]
     if batch.target is not None:
-        found = block_losses(logits[1], batch.target.label, threshold=threshold)
+        found = block_losses(logits[1], batch.target.label, threshold=threshold, platform=platform)
         terms["cross_entropy_target"] = found["cross_entropy"]
         terms["negative_learning"] = found["negative_learning"]
     return terms
 
 
-def _added_up(function: Callable[[Any], Any], examples: Any, parts: int) -> Any:
+def _added_up(function: Callable[[Any], Any], examples: Any, parts: int, platform: str) -> Any:
     """The sum of a function over equal parts of the leading axis, one part after the other."""
     if parts == 1:
         return function(examples)
@@ -191,4 +195,4 @@ def _added_up(function: Callable[[Any], Any], examples: Any, parts: int) -> Any:
     result = jax.eval_shape(function, jax.tree.map(lambda x: x[0], cut_up))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), result)
     # In a loop, XLA's gradients of convolutions take twenty times as long on CPU.
-    return lax.scan(add, zeros, cut_up, unroll=jax.default_backend() == "cpu")[0]
+    return lax.scan(add, zeros, cut_up, unroll=platform == "cpu")[0]

@@ -3,8 +3,16 @@ import json
 import numpy as np
 import pytest
 
-from cbda_jax.annotation import Queries, analyse, label_entropy
-from cbda_jax.annotation.analysis import picks_per_image, reliability, tallies
+from cbda_jax.annotation import (
+    UNANSWERED,
+    Answers,
+    GroundTruthOracle,
+    Queries,
+    label_entropy,
+    tally,
+)
+from cbda_jax.annotation import analyse as analyse_answers
+from cbda_jax.annotation.analysis import picks_per_image, reliability
 
 NAMES = ("road", "car", "train")
 IDS = ("a", "b", "c")
@@ -19,18 +27,24 @@ LABELS = {
         np.uint8,
     ),
     "b": np.full((4, 6), 2, np.uint8),
+    "c": np.zeros((4, 6), np.uint8),
 }
+SHAPE = (4, 6)
 
 
-class Oracle:
-    """Answers from LABELS, and remembers who was asked about."""
+class Pool:
+    ids = IDS
 
-    def __init__(self):
-        self.read = []
+    def label(self, index):
+        return LABELS[IDS[index]]
 
-    def label(self, image_id):
-        self.read.append(image_id)
-        return LABELS[image_id]
+
+def answers(asked):
+    return GroundTruthOracle(Pool(), len(NAMES)).ask(asked)
+
+
+def analyse(rounds, **more):
+    return analyse_answers([answers(asked) for asked in rounds], NAMES, SHAPE, **more)
 
 
 def queries(number, image, row, col, predicted, radius=1, lowest=0.5):
@@ -57,7 +71,7 @@ SECOND = queries(2, (0, 0), (3, 2), (3, 1), (1, 0), lowest=-1e-6)
 
 @pytest.fixture(scope="module")
 def analysis():
-    return analyse([FIRST, SECOND], Oracle(), NAMES, pool_pixels={"road": 30, "car": 10})
+    return analyse([FIRST, SECOND], pool_pixels={"road": 30, "car": 10})
 
 
 def test_pixels_are_counted_by_class_and_round(analysis):
@@ -66,11 +80,11 @@ def test_pixels_are_counted_by_class_and_round(analysis):
     assert (first["pixels"], first["void_pixels"]) == (19, 6)
     assert first["class_shares"] == {"road": 7 / 19, "car": 2 / 19, "train": 4 / 19}
     assert first["void_share"] == 6 / 19
-    # The cars at (2, 2) and (3, 2) are in both squares of the second round.
-    assert second["class_pixels"] == {"road": 4, "car": 6, "train": 0}
-    assert (second["round"], second["pixels"], second["void_pixels"]) == (2, 13, 3)
-    assert analysis["total"]["class_pixels"] == {"road": 11, "car": 8, "train": 4}
-    assert analysis["total"]["pixels"] == 19 + 13
+    # Every square counts for itself; those of a real run do not overlap.
+    assert second["class_pixels"] == {"road": 4, "car": 8, "train": 0}
+    assert (second["round"], second["pixels"], second["void_pixels"]) == (2, 15, 3)
+    assert analysis["total"]["class_pixels"] == {"road": 11, "car": 10, "train": 4}
+    assert analysis["total"]["pixels"] == 19 + 15
 
 
 def test_entropy_of_a_round_and_so_far(analysis):
@@ -81,8 +95,8 @@ def test_entropy_of_a_round_and_so_far(analysis):
     first, second = analysis["rounds"]
     assert first["label_entropy"] == pytest.approx(entropy(7, 2, 4))
     assert first["label_entropy_so_far"] == first["label_entropy"]
-    assert second["label_entropy"] == pytest.approx(entropy(4, 6))
-    assert second["label_entropy_so_far"] == pytest.approx(entropy(11, 8, 4))
+    assert second["label_entropy"] == pytest.approx(entropy(4, 8))
+    assert second["label_entropy_so_far"] == pytest.approx(entropy(11, 10, 4))
     assert analysis["total"]["label_entropy"] == second["label_entropy_so_far"]
     assert analysis["pool"]["label_entropy"] == pytest.approx(entropy(30, 10))
 
@@ -97,8 +111,8 @@ def test_entropy_of_few_classes():
 def test_pool_is_shown_where_it_is_known(analysis):
     assert analysis["pool"]["class_pixels"] == {"road": 30, "car": 10, "train": 0}
     assert analysis["pool"]["class_shares"] == {"road": 0.75, "car": 0.25, "train": 0.0}
-    assert analyse([FIRST], Oracle(), NAMES)["pool"] is None
-    assert analyse([FIRST], Oracle(), NAMES, pool_pixels={"road": 0})["pool"] is None
+    assert analyse([FIRST])["pool"] is None
+    assert analyse([FIRST], pool_pixels={"road": 0})["pool"] is None
 
 
 def test_predictions_are_compared_with_the_centres(analysis):
@@ -167,12 +181,6 @@ def test_histograms_have_few_bars_and_every_image(high):
     assert same == {"edges": [7, 8], "images": [4]}
 
 
-def test_only_images_with_picks_are_read_once():
-    oracle = Oracle()
-    analyse([FIRST, SECOND], oracle, NAMES, threads=2)
-    assert sorted(oracle.read) == ["a", "b"]
-
-
 def test_what_was_not_asked_about_has_no_part(monkeypatch, analysis):
     hidden = {name: np.full_like(label, 255) for name, label in LABELS.items()}
     hidden["a"][:3, :3] = LABELS["a"][:3, :3]
@@ -180,20 +188,42 @@ def test_what_was_not_asked_about_has_no_part(monkeypatch, analysis):
     hidden["b"][2:, :2] = 2
     for name, label in hidden.items():
         monkeypatch.setitem(LABELS, name, label)
-    found = analyse([FIRST, SECOND], Oracle(), NAMES, pool_pixels={"road": 30, "car": 10})
+    found = analyse([FIRST, SECOND], pool_pixels={"road": 30, "car": 10})
     assert found == analysis
 
 
 def test_single_pixels():
-    (found,) = tallies([queries(1, (0, 0), (0, 0), (0, 5), (0, 0), radius=0)], Oracle(), 3)
+    found = tally(answers(queries(1, (0, 0), (0, 0), (0, 5), (0, 0), radius=0)), 3, SHAPE)
     np.testing.assert_array_equal(found.pixels, [1, 0, 0, 1])
     assert (found.void, found.partly_void, found.boundary) == (1, 0, 0)
 
 
+def test_what_was_not_answered_is_told_apart_and_counted_nowhere(analysis):
+    assert "unanswered_regions" not in analysis["total"]
+    found = answers(FIRST)
+    patches = found.patches.copy()
+    patches[0] = UNANSWERED  # the four trains in the corner of "b"
+    patches[1, 1, 1] = UNANSWERED  # the road at the centre in "a"
+    patches[2, 1, 1] = UNANSWERED  # a void one
+    (entry,) = analyse_answers([Answers(FIRST, patches)], NAMES, SHAPE)["rounds"]
+    assert entry["regions"] == 2
+    assert (entry["unanswered_regions"], entry["unanswered_pixels"]) == (1, 4 + 1 + 1)
+    assert entry["class_pixels"] == {"road": 6, "car": 2, "train": 0}
+    assert (entry["pixels"], entry["void_pixels"]) == (13, 5)
+    assert (entry["void_regions"], entry["partly_void_regions"]) == (1, 0)
+    assert entry["boundary_regions"] == 1
+    # No centre is known.
+    assert entry["confusion"] == {}
+    assert entry["right"] is None
+    # What was asked was asked.
+    assert entry["picks_per_image"]["max"] == 2
+    assert entry["picks_per_image"]["without"] == 1
+
+
 def test_nothing_asked_is_nothing_to_analyse(analysis):
-    assert analyse([], Oracle(), NAMES) is None
+    assert analyse([]) is None
     empty = queries(1, (), (), (), ())
-    found = analyse([empty], Oracle(), NAMES)
+    found = analyse([empty])
     assert found["total"]["regions"] == 0
     assert found["total"]["right"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from cbda_jax.annotation import Answers, Queries, QueryLog, active_label, queried_mask
+from cbda_jax.annotation import Queries, QueryLog
 from cbda_jax.errors import InputError
 
 IDS = ("a/0", "a/1", "b/0")
@@ -37,18 +37,6 @@ def test_what_is_written_is_read(tmp_path):
     assert found.image_ids == IDS
     assert found.about == {"method": "ripu", "requested": 4}
     assert [path.name for path in (tmp_path / "q").iterdir()] == ["round_01.npz"]
-
-
-def test_centres_accumulate_until_a_step(tmp_path):
-    log = QueryLog(tmp_path)
-    log.append(queries())
-    log.append(queries(2, 20, image=(0,), row=(1,), col=(2,)))
-    row, col = log.centres("a/0", until_step=10)
-    np.testing.assert_array_equal([row, col], [[3], [4]])
-    row, col = log.centres("a/0")
-    np.testing.assert_array_equal([row, col], [[3, 1], [4, 2]])
-    assert len(log.centres("a/1")[0]) == 0
-    assert len(QueryLog(tmp_path / "none").centres("a/0")[0]) == 0
 
 
 def test_a_round_is_never_replaced_or_skipped(tmp_path):
@@ -147,7 +135,6 @@ SECOND = {"image": (0,), "row": (1,), "col": (2,)}
             {"image_ids": ("a/0", "a/2", "b/0")},
             "queries of 3 images instead of 3 (unknown: 'a/2'; missing: 'a/1') in the round before",
         ),
-        ({"row": (3,), "col": (4,)}, "image 'a/0' row 3 column 4 is asked for twice"),
     ],
 )
 def test_rounds_that_contradict_each_other(tmp_path, second, expected):
@@ -213,39 +200,3 @@ def test_an_unfinished_write_is_ignored(tmp_path):
     QueryLog(tmp_path).append(queries())
     (tmp_path / ".round_02.npz.x1.tmp").write_bytes(b"half")
     assert len(QueryLog(tmp_path).rounds) == 1
-
-
-@pytest.mark.parametrize("radius", [0, 1, 3])
-def test_mask_is_the_union_of_clipped_squares(radius):
-    rng = np.random.default_rng(radius)
-    row, col = rng.integers(0, 9, 12, np.int32), rng.integers(0, 13, 12, np.int32)
-    expected = np.zeros((9, 13), bool)
-    for r, c in zip(row, col, strict=True):
-        expected[max(r - radius, 0) : r + radius + 1, max(c - radius, 0) : c + radius + 1] = True
-    np.testing.assert_array_equal(queried_mask(row, col, (9, 13), radius), expected)
-
-
-def test_active_label_shows_only_what_was_asked():
-    label = np.arange(48, dtype=np.uint8).reshape(6, 8)
-    active = active_label(label, np.array([0], np.int32), np.array([1], np.int32), 1)
-    assert set(active[active != 255].tolist()) == {0, 1, 2, 8, 9, 10}
-
-
-def test_answers_count_every_label_once():
-    class Oracle:
-        reads = 0
-
-        def label(self, image_id):
-            self.reads += 1
-            return np.full((6, 8), 255 if image_id == "b/0" else 3, np.uint8)
-
-    oracle = Oracle()
-    answers = Answers(oracle, (6, 8))
-    counts = answers.counts([queries()])
-    # Image 0: a whole 3 x 3 square. Image 2: two corners, of 2 x 2 pixels each.
-    assert counts[3] == 9
-    assert counts[255] == 8
-    assert counts.sum() == 17
-    np.testing.assert_array_equal(answers.counts([queries()]), counts)
-    assert oracle.reads == 2
-    assert answers.counts([]).sum() == 0

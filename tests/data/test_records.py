@@ -13,9 +13,12 @@ import waiting
 from PIL import Image
 from scenes_of_files import prepare_when_told
 
-from cbda_jax.data import index, png, prepare
+from cbda_jax.data import encoding, images, index, prepare
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.encoding import Labelling
 from cbda_jax.data.records import Records, open_records
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 
 
 @pytest.fixture
@@ -48,8 +51,8 @@ def same(a, b):
 def test_parts_of_a_record_are_decoded_alone(records, monkeypatch):
     record = records[2]
     decoded = []
-    decode = png.decode
-    monkeypatch.setattr(png, "decode", lambda data: decoded.append(data) or decode(data))
+    decode = images.decode
+    monkeypatch.setattr(images, "decode", lambda data: decoded.append(data) or decode(data))
     np.testing.assert_array_equal(records.image(2), record["image"])
     np.testing.assert_array_equal(records.label(2), record["label"])
     assert len(decoded) == 2
@@ -201,7 +204,7 @@ def test_rests_of_a_killed_preparation_are_removed(root, tmp_path):
 
 
 def test_without_preparing_it_must_be_there(root, tmp_path):
-    with pytest.raises(InputError, match="no prepared data set there"):
+    with pytest.raises(InputError, match="nothing found, expected a prepared data set"):
         opened(root, tmp_path, prepare=False)
     opened(root, tmp_path)
     (root / "images" / "00000.png").unlink()  # the files are not looked at again
@@ -211,9 +214,17 @@ def test_without_preparing_it_must_be_there(root, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("gtaw", {}, r"data set 'gtaw' is unknown; expected one of .* Did you mean 'gtav'\?"),
-        ("gtav/val", {}, r"no split 'val'; expected one of train\."),
-        ("gtav", {"rout": "x"}, "gtav has no option 'rout'; expected some of root, size,"),
+        (
+            "gtaw",
+            {},
+            r"data set 'gtaw': an unknown name found, .*; did you mean 'gtav'\?",
+        ),
+        ("gtav/val", {}, r"a split 'val' found, expected one of train;"),
+        (
+            "gtav",
+            {"rout": "x"},
+            "data set 'gtav': an option 'rout' found, expected some of root, s",
+        ),
     ],
 )
 def test_unknown_names(root, tmp_path, name, options, message):
@@ -223,7 +234,9 @@ def test_unknown_names(root, tmp_path, name, options, message):
 
 def test_a_data_dir_that_cannot_be_written(root, tmp_path):
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(InputError, match=r"data.*: cannot be written .* or set another data_dir"):
+    with pytest.raises(
+        InputError, match=r"data.*: .* cannot be written .* or set another data_dir"
+    ):
         opened(root, tmp_path)
 
 
@@ -247,13 +260,35 @@ def test_synthetic_city_opens_by_the_same_names(tmp_path):
     np.testing.assert_array_equal(records.class_pixels.ravel(), counts)
 
 
-def test_encode_is_lossless_and_grey_or_rgb(tmp_path):
-    rng = np.random.default_rng(0)
-    for shape, mode in (((7, 9), "L"), ((7, 9, 3), "RGB")):
-        array = rng.integers(0, 256, shape, np.uint8)
-        data = png.encode(array)
-        (tmp_path / "x.png").write_bytes(data)
-        with Image.open(tmp_path / "x.png") as image:
-            assert image.mode == mode
-            np.testing.assert_array_equal(np.asarray(image), array)
-        np.testing.assert_array_equal(png.decode(data), array)
+def test_records_say_their_classes(records):
+    assert (records.label_space, records.num_classes) == ("cityscapes_19", 19)
+    assert records.classes == CITYSCAPES_19.classes
+    assert records.encoding == LABEL_IDS
+    assert pickle.loads(pickle.dumps(records)).labelling == records.labelling
+
+
+def test_a_copy_that_does_not_say_is_of_the_space_of_its_number(root, tmp_path):
+    records = opened(root, tmp_path, label_space="synthia_16")
+    path = encoding.labelling_path(records.directory)
+    path.unlink()  # as version 0.1 left it
+    again = opened(root, tmp_path, label_space="synthia_16", prepare=False)
+    assert again.labelling == records.labelling
+    alone = Records(records.directory, "train")
+    assert (alone.label_space, alone.classes) == ("synthia_16", SYNTHIA_16.classes)
+    assert alone.encoding.name == "train ids"
+    nineteen = Labelling("cityscapes_19", CITYSCAPES_19.classes, LABEL_IDS)
+    with pytest.raises(InputError, match="labels of label space 'synthia_16' found, expected 'cit"):
+        Records(records.directory, "train", nineteen)
+    assert not path.exists()
+
+
+def test_a_copy_that_says_something_else_is_damaged(records):
+    path = encoding.labelling_path(records.directory)
+    whole = path.read_text()
+    sixteen = Labelling("synthia_16", SYNTHIA_16.classes, LABEL_IDS)
+    encoding.write_labelling(records.directory, sixteen)
+    with pytest.raises(InputError, match=r"damaged prepared .* \(16 classes named, 19 counted\)"):
+        Records(records.directory, "train")
+    path.write_text(whole[:-20])
+    with pytest.raises(InputError, match="a damaged prepared data set"):
+        Records(records.directory, "train")

@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs import common, gta2city, synthetic, synthia2city
+from cbda_jax.config import ARGUMENTS
+from configs import gta2city, synthetic, synthia2city
 
 FUZZ = settings.get_profile("fuzz")
-NAMES = st.sampled_from([*common.ARGUMENTS, "metod", "acquisition", "training.steps", ""])
+NAMES = st.sampled_from([*ARGUMENTS, "metod", "acquisition", "training.steps", ""])
 VALUES = st.sampled_from(
     ["", "0", "-1", "1e3", "nan", "inf", "None", "ripu", "9" * 5000, "=", "é\n"]
 )
@@ -24,7 +25,7 @@ def test_arguments_are_taken_or_refused_in_one_line(experiment, argument):
     else:
         kind, message = ValueError, "taken"
         assert config.to_dict().keys() == default.keys()
-        for name, path in common.ARGUMENTS.items():
+        for name, path in ARGUMENTS.items():
             section, _, field = path.rpartition(".")
             old, new = default, config.to_dict()
             if section:

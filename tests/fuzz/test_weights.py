@@ -4,13 +4,12 @@ import re
 import numpy as np
 import pytest
 import safetensors.numpy
-from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import checkpoint, shapes
 
-from cbda_jax import models
 from cbda_jax.errors import InputError
-from cbda_jax.models import torch_names, weights
+from cbda_jax.models import weights
 
 FUZZ = settings.get_profile("fuzz")
 SMALL = {
@@ -28,13 +27,8 @@ def path(tmp_path_factory):
 @functools.cache
 def segformer():
     """The shapes of the smallest network with a torch counterpart, and weights that fit it."""
-    model = nnx.eval_shape(lambda: models.create_model("segformer_b0", 19, rngs=nnx.Rngs(0)))
-    variables = dict(nnx.to_flat_state(nnx.state(model)))
-    content = {}
-    for name, place, axes in torch_names.table(model):
-        shape = weights._their_shape(axes, variables[place].get_value().shape)
-        content[name] = np.broadcast_to(np.float32(0.5), shape)
-    return model, content
+    model = shapes("segformer_b0")
+    return model, checkpoint(model)
 
 
 @FUZZ

@@ -1,8 +1,6 @@
 """Checkpoints: which are understood, and what is said about those that are not."""
 
-import functools
 import importlib.util
-import json
 import pickle
 import re
 import sys
@@ -15,39 +13,18 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from flax import nnx
+from networks import checkpoint, shapes
 
 from cbda_jax import models
 from cbda_jax.errors import InputError
-from cbda_jax.models import torch_names, weights
+from cbda_jax.models import weights
 
 TORCHVISION = "feature_extractor.backbone."
 
 
-@functools.cache
-def traced(name, num_classes):
-    return nnx.split(
-        nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))
-    )
-
-
-def shapes(name="deeplabv2_resnet101", num_classes=19):
-    return nnx.merge(*traced(name, num_classes), copy=True)
-
-
-def checkpoint(model):
-    """Arrays of the right names and shapes that hold one number, and no memory."""
-    variables = dict(nnx.to_flat_state(nnx.state(model)))
-    return {
-        name: np.broadcast_to(
-            np.float32(0.5), weights._their_shape(axes, variables[path].get_value().shape)
-        )
-        for name, path, axes in torch_names.table(model)
-    }
-
-
 @pytest.fixture
 def model():
-    return shapes()
+    return shapes("deeplabv2_resnet101")
 
 
 @pytest.mark.parametrize(
@@ -55,19 +32,10 @@ def model():
 )
 def test_the_table_names_every_variable_once(name):
     model = shapes(name)
-    entries = torch_names.table(model)
+    entries = weights.table(model)
     variables = [path for path, _ in nnx.to_flat_state(nnx.state(model))]
     assert sorted(map(str, variables)) == sorted(str(entry.path) for entry in entries)
     assert len({entry.name for entry in entries}) == len(entries)
-
-
-@pytest.mark.parametrize("name", ["deeplabv2_resnet101", "deeplabv3plus_resnet101"])
-def test_the_table_is_the_reference_state_dict(name, golden):
-    values = golden(name)
-    ours = checkpoint(shapes(name))
-    assert set(ours) == {str(key) for key in values["keys"]}
-    for key, shape in zip(values["keys"], values["shapes"], strict=True):
-        assert str(list(ours[str(key)].shape)) == str(shape)
 
 
 def test_nested_checkpoint_with_module_and_bookkeeping(model):
@@ -83,62 +51,14 @@ def test_nested_checkpoint_with_module_and_bookkeeping(model):
     )
 
 
-def test_torchvision_fills_the_backbone_and_leaves_the_head(model):
-    content = {
-        name.removeprefix(TORCHVISION): value
-        for name, value in checkpoint(model).items()
-        if name.startswith(TORCHVISION)
-    }
-    conv1 = np.random.default_rng(0).standard_normal((64, 3, 7, 7)).astype(np.float32)
-    content |= {"conv1.weight": conv1, "fc.weight": np.zeros((1000, 2048)), "fc.bias": conv1[0]}
-    models.load_torch_weights(model, content)
-    kernel = model.backbone.conv1.kernel.get_value()
-    np.testing.assert_array_equal(kernel, conv1.transpose(2, 3, 1, 0))
-    assert all(
-        isinstance(variable.get_value(), jax.ShapeDtypeStruct)
-        for _, variable in nnx.to_flat_state(nnx.state(model.head))
-    )
-
-
 def test_backbone_of_a_checkpoint_of_other_classes(model):
-    content = checkpoint(shapes(num_classes=16))
+    content = checkpoint(shapes("deeplabv2_resnet101", 16))
     with pytest.raises(InputError, match="8 of another shape"):
         models.load_torch_weights(model, content)
     models.load_torch_weights(model, content, part="backbone")
     assert isinstance(model.backbone.conv1.kernel.get_value(), jax.Array)
     with pytest.raises(InputError, match="'head' found, expected None or 'backbone'"):
         models.load_torch_weights(model, content, part="head")
-
-
-def test_encoder_of_segformer():
-    model = shapes("segformer_b0")
-    content = {k: v for k, v in checkpoint(model).items() if not k.startswith("decode_head")}
-    content |= {"classifier.weight": np.zeros((1000, 256)), "classifier.bias": np.zeros(1000)}
-    models.load_torch_weights(model, content)
-    assert isinstance(model.backbone.stages[3].norm.scale.get_value(), jax.Array)
-    assert isinstance(model.head.fuse.get_value(), jax.ShapeDtypeStruct)
-
-
-def test_efficientnet_lite0_fills_the_backbone_and_leaves_the_head(golden):
-    model = shapes("deeplabv3plus_efficientnet_lite0")
-    entries = torch_names.table(model)
-    variables = [path for path, _ in nnx.to_flat_state(nnx.state(model.backbone))]
-    assert sorted(str(("backbone", *path)) for path in variables) == sorted(
-        str(entry.path) for entry in entries
-    )
-    values = golden("efficientnet_lite0")
-    content = {
-        str(key): np.broadcast_to(np.float32(0.5), json.loads(str(shape)))
-        for key, shape in zip(values["keys"], values["shapes"], strict=True)
-    }
-    content["_bn0.num_batches_tracked"] = np.int64(3)
-    models.load_torch_weights(model, content)
-    assert {float(x.max()) for x in jax.tree.leaves(nnx.state(model.backbone))} == {0.5}
-    assert isinstance(model.head.classify.kernel.get_value(), jax.ShapeDtypeStruct)
-    del content["_blocks.3._bn1.weight"]
-    content["_blocks.3._se_reduce.weight"] = np.zeros((6, 144, 1, 1), np.float32)
-    with pytest.raises(InputError, match=r"1 missing: _blocks\.3\._bn1\.weight; 1 unknown: .*_se_"):
-        models.load_torch_weights(model, content)
 
 
 def test_everything_that_does_not_fit_is_named_in_one_line(model):

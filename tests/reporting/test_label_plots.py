@@ -4,15 +4,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.annotation import Queries, analyse
+from cbda_jax import annotation
+from cbda_jax.annotation import GroundTruthOracle, Queries
 from cbda_jax.reporting import label_plots, labelled, plots
 
 NAMES = ("road", "car", "train")
 
 
-class Oracle:
-    def label(self, image_id):
+class Pool:
+    ids = ("a", "b", "c")
+
+    def label(self, index):
         return np.array([[0, 0, 1, 255], [2, 2, 2, 2]], np.uint8)
+
+
+def analyse(rounds, **more):
+    oracle = GroundTruthOracle(Pool(), len(NAMES))
+    return annotation.analyse([oracle.ask(asked) for asked in rounds], NAMES, (2, 4), **more)
 
 
 def queries(number, col, predicted):
@@ -34,7 +42,7 @@ def queries(number, col, predicted):
 @pytest.fixture(scope="module")
 def analysis():
     rounds = [queries(1, (0, 1, 2, 3), (0, 1, 1, 0)), queries(2, (0,), (0,))]
-    return analyse(rounds, Oracle(), NAMES, pool_pixels={"road": 90, "car": 2, "train": 8})
+    return analyse(rounds, pool_pixels={"road": 90, "car": 2, "train": 8})
 
 
 def texts(axes):
@@ -46,8 +54,8 @@ def labels(ticks):
 
 
 def test_every_chart_is_a_picture_in_the_page_s_ink(analysis):
-    single = analyse([queries(1, (0,), (0,))], Oracle(), NAMES)
-    empty = analyse([queries(1, (), ())], Oracle(), NAMES)
+    single = analyse([queries(1, (0,), (0,))])
+    empty = analyse([queries(1, (), ())])
     for found in (analysis, single, empty):
         for caption, figure in labelled.figures(found):
             drawn = np.asarray(Image.open(io.BytesIO(plots.png(figure, dpi=50))).convert("RGB"))

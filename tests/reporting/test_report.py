@@ -131,8 +131,9 @@ class Pool:
 
 
 def analysis(workdir):
-    log = QueryLog(workdir / "queries")
-    return analyse(log.rounds, GroundTruthOracle(Pool()), NAMES, pool_pixels={"road": 9, "car": 1})
+    oracle = GroundTruthOracle(Pool(), len(NAMES))
+    answers = [oracle.ask(queries) for queries in QueryLog(workdir / "queries").rounds]
+    return analyse(answers, NAMES, (32, 64), pool_pixels={"road": 9, "car": 1})
 
 
 def report(workdir, **more):

@@ -5,7 +5,8 @@ from flax import nnx
 from sequential import greedy
 
 from cbda_jax import models, sharding, training
-from cbda_jax.run.acquirer import Acquirer, Scoring
+from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring
+from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
 
 INPUT, NATIVE = (24, 40), (36, 60)
 COUNT = 11
@@ -34,45 +35,51 @@ def _previous(index):
     return np.array(row, np.int32), np.array(col, np.int32)
 
 
-def _acquirer(network, *, devices=8, batch=8, **scoring):
+def _acquirer(network, *, devices=8, batch=8, scoring=None):
     graphdef, state = network
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    scoring = {"unit": "region", "score": "ripu", "radius": 1, **scoring}
-    acquirer = Acquirer(
-        graphdef, mesh, Scoring(native=NATIVE, via=INPUT, **scoring), num_classes=19, batch=batch
-    )
+    scoring = scoring or Scoring()
+    acquirer = Acquirer(graphdef, mesh, scoring, Sizes(NATIVE, INPUT), batch=batch)
     return acquirer, sharding.replicate(mesh, state)
 
 
-OF_ROUND = ("weights", "tie_weights", "counts", "group_of", "most_in_image", "truth")
+def _target(images, truth=None):
+    return Target(COUNT, images.__getitem__, _previous, truth)
 
 
-def _choose(network, images, *, allocation, picks=6, **setting):
-    of_round = {name: setting.pop(name) for name in OF_ROUND if name in setting}
+def _choose(
+    network,
+    images,
+    *,
+    allocation,
+    picks=6,
+    most=None,
+    balance=UNBALANCED,
+    truth=None,
+    **setting,
+):
     acquirer, state = _acquirer(network, **setting)
-    return acquirer.choose(
-        state,
-        images.__getitem__,
-        COUNT,
-        previous=_previous,
-        number=2,
-        picks_per_image=picks,
-        allocation=allocation,
-        **of_round,
-    )
+    request = Request(2, picks, allocation, most)
+    return acquirer.choose(state, _target(images, truth), request, balance=balance)
 
 
-def _expected(network, images, *, allocation, picks=6, **scoring):
+def _expected(
+    network,
+    images,
+    *,
+    allocation,
+    picks=6,
+    most=None,
+    balance=UNBALANCED,
+    truth=None,
+    scoring=None,
+):
     """By the sequential loop on the host, from the score maps of single images."""
-    most, truth = scoring.pop("most_in_image", None), scoring.pop("truth", None)
-    of_maps = {name: scoring.pop(name) for name in OF_ROUND if name in scoring}
-    acquirer, state = _acquirer(network, devices=1, batch=1, **scoring)
+    acquirer, state = _acquirer(network, devices=1, batch=1, scoring=scoring)
     radius = acquirer._squares.block_radius
     found = []
     for index in range(COUNT):
-        if truth is not None:
-            of_maps["truth"] = truth(index)
-        maps = acquirer.maps(state, images[index], index, number=2, **of_maps)
+        maps = acquirer.maps(state, _target(images, truth), index, number=2, balance=balance)
         blocked = np.zeros(NATIVE, bool)
         for r, c in zip(*_previous(index), strict=True):
             blocked[max(r - radius, 0) : r + radius + 1, max(c - radius, 0) : c + radius + 1] = True
@@ -92,8 +99,8 @@ def _listed(chosen):
 @pytest.mark.parametrize("allocation", ["per_image", "global"])
 @pytest.mark.parametrize("score", ["ripu", "random"])
 def test_picks_are_those_of_the_sequential_loop(network, images, allocation, score):
-    weights = np.linspace(0.5, 1.5, 19, dtype=np.float32)
-    setting = {"allocation": allocation, "score": score, "weights": weights}
+    balance = RoundBalance(np.linspace(0.5, 1.5, 19, dtype=np.float32))
+    setting = {"allocation": allocation, "scoring": Scoring(score=score), "balance": balance}
     expected = _expected(network, images, **setting)
     found = _listed(_choose(network, images, **setting)[0])
     assert len(expected) == 6 * COUNT
@@ -130,23 +137,32 @@ TRUTH[:, :9] = 255
 @pytest.mark.parametrize(
     "option",
     [
-        {"weights": WEIGHTS, "class_evidence": "expected"},
-        {"weights": WEIGHTS, "class_evidence": "true", "truth": TRUTH.__getitem__},
-        {"impurity_floor": 0.3},
-        {"ties": "random"},
-        {"ties": "class_balanced", "tie_weights": WEIGHTS},
-        {"most_in_image": 7},
+        {"balance": RoundBalance(WEIGHTS), "scoring": Scoring(class_evidence="expected")},
+        {
+            "balance": RoundBalance(WEIGHTS),
+            "scoring": Scoring(class_evidence="true"),
+            "truth": TRUTH.__getitem__,
+        },
+        {"scoring": Scoring(impurity_floor=0.3)},
+        {"scoring": Scoring(ties="random")},
+        {
+            "scoring": Scoring(ties="class_balanced"),
+            "balance": RoundBalance(tie_weights=WEIGHTS),
+        },
+        {"most": 7},
     ],
-    ids=lambda option: "-".join(option),
+    ids=["expected", "true", "floor", "random ties", "balanced ties", "most"],
 )
 def test_options_change_the_picks_as_the_sequential_loop_says(network, images, option):
     setting = {"allocation": "global", "picks": 6, **option}
-    if "ties" in option:  # plain images, of which most is inside one class
+    if option.get("scoring", Scoring()).ties != "reference":
+        # Plain images, of which most is inside one class.
         setting["picks"] = 80
         images = images[:, :1, :1].repeat(24, axis=1).repeat(40, axis=2)
     found = _listed(_choose(network, images, **setting)[0])
     assert [pick[:3] for pick in found] == _expected(network, images, **setting)
-    without = {k: v for k, v in setting.items() if k in ("allocation", "picks", "weights")}
+    weights = RoundBalance(setting.get("balance", UNBALANCED).weights)
+    without = {"allocation": "global", "picks": setting["picks"], "balance": weights}
     plain = _listed(_choose(network, images, **without)[0])
     assert len(plain) == len(found)
     assert [pick[:3] for pick in plain] != [pick[:3] for pick in found]
@@ -158,7 +174,7 @@ def test_capped_images_leave_the_budget_to_others(network, images):
     setting = {"allocation": "global", "picks": 6}
     free, _ = _choose(network, flat, **setting)
     assert np.bincount(free.image, minlength=COUNT).max() > 7
-    capped, report = _choose(network, flat, most_in_image=7, **setting)
+    capped, report = _choose(network, flat, most=7, **setting)
     assert np.bincount(capped.image, minlength=COUNT).max() == 7
     assert report.taken == 6 * COUNT
 
@@ -166,10 +182,8 @@ def test_capped_images_leave_the_budget_to_others(network, images):
 def test_quota_over_corrected_classes_keeps_the_prediction(network, images):
     plain, _ = _choose(network, images, allocation="global", picks=10)
     group_of = np.zeros(19, np.uint8)  # all were class 0 in truth
-    counts = np.zeros(19, np.int64)
-    chosen, report = _choose(
-        network, images, allocation="global", picks=10, counts=counts, group_of=group_of
-    )
+    balance = RoundBalance(counts=np.zeros(19, np.int64), group_of=group_of)
+    chosen, report = _choose(network, images, allocation="global", picks=10, balance=balance)
     # A single group: the quota has nothing to divide.
     assert _listed(chosen) == _listed(plain)
     assert report.quota.tolist() == [10 * COUNT] + 18 * [0]
@@ -179,7 +193,8 @@ def test_quota_spends_the_budget_where_labels_are_few(network, images):
     plain, _ = _choose(network, images, allocation="global", picks=10)
     common = np.bincount(plain.predicted, minlength=19)
     counts = 9 * 1000 * (common == common.max())
-    chosen, report = _choose(network, images, allocation="global", picks=10, counts=counts)
+    balance = RoundBalance(counts=counts)
+    chosen, report = _choose(network, images, allocation="global", picks=10, balance=balance)
     balanced = np.bincount(chosen.predicted, minlength=19)
     assert len(chosen.image) == len(plain.image)
     assert balanced[common.argmax()] < common.max()
@@ -188,15 +203,7 @@ def test_quota_spends_the_budget_where_labels_are_few(network, images):
 
 def test_nothing_the_size_of_an_image_comes_back(network, images):
     acquirer, state = _acquirer(network)
-    acquirer.choose(  # compiles
-        state,
-        images.__getitem__,
-        COUNT,
-        previous=_previous,
-        number=1,
-        picks_per_image=6,
-        allocation="per_image",
-    )
+    acquirer.choose(state, _target(images), Request(1, 6, "per_image"))  # compiles
     step = acquirer._step(6)
     assert step._cache_size() == 1
     outputs = jax.tree.leaves(step.lower(*_abstract(state, acquirer)).out_info)
@@ -213,7 +220,43 @@ def _abstract(state, acquirer):
         shape((8, *INPUT, 3), np.uint8),
         shape((8,), np.int32),
         shape((8, *NATIVE), np.bool_),
-        shape((19,), np.float32),
+        UNBALANCED,
         shape((), np.int32),
         shape((), np.float32),
     )
+
+
+def test_rounds_before_and_after_the_balance_begins_are_one_program(network, images):
+    acquirer, state = _acquirer(network)
+    for number, weights in ((1, np.ones(19, np.float32)), (2, WEIGHTS)):
+        request, balance = Request(number, 6, "per_image"), RoundBalance(weights)
+        acquirer.choose(state, _target(images), request, balance=balance)
+    assert acquirer._step(6)._cache_size() == 1
+
+
+@pytest.mark.parametrize("allocation", ["per_image", "global"])
+@pytest.mark.parametrize("score", ["margin", "pixelpick"])
+def test_scores_of_single_pixels(network, images, allocation, score):
+    scoring = Scoring(unit="pixel", radius=0, score=score)
+    setting = {"allocation": allocation, "scoring": scoring, "picks": 20}
+    found = [pick[:3] for pick in _listed(_choose(network, images, **setting)[0])]
+    assert found == _expected(network, images, **setting)
+    asked = {(i, r, c) for i, (row, col) in PREVIOUS.items() for r, c in zip(row, col, strict=True)}
+    assert not asked & set(found)
+
+
+def test_pixelpick_draws_among_the_least_margins_that_were_not_asked_before(network, images):
+    target, scoring = _target(images), Scoring(unit="pixel", radius=0, score="pixelpick")
+    acquirer, state = _acquirer(network, scoring=scoring)
+    chosen, _ = acquirer.choose(state, target, Request(2, 20, "per_image"))
+    of_margin, _ = _acquirer(network, scoring=Scoring(unit="pixel", radius=0, score="margin"))
+    rank = int(0.05 * np.prod(NATIVE))
+    for index in range(COUNT):
+        score = np.array(of_margin.maps(state, target, index, number=2).score)
+        score[_previous(index)] = -1
+        least = np.sort(score, axis=None)[-rank]
+        mine = chosen.image == index
+        assert mine.sum() == 20
+        assert (score[chosen.row[mine], chosen.col[mine]] >= least).all()
+    again, _ = acquirer.choose(state, target, Request(3, 20, "per_image"))
+    assert _listed(again) != _listed(chosen)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from cbda_jax import acquisition, annotation
-from cbda_jax.data import labels, records
+from cbda_jax.acquisition import Balance, Scoring
+from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
-from cbda_jax.run.acquirer import Acquirer
-from cbda_jax.run.rounds import Rounds
+from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.training import TrainState
 
 IDS = ("a", "b")
@@ -18,11 +18,8 @@ LABELS[1, :6] = 255
 LABELS[1, 6:, :4] = 7
 
 
-class Pool(records.Records):
+class Pool:
     ids = IDS
-
-    def __init__(self):
-        pass
 
     def __len__(self):
         return len(IDS)
@@ -53,21 +50,24 @@ def asked(number, image, row, col, predicted):
     )
 
 
-def rounds_of(tmp_path, method):
-    rounds = Rounds(
+def no_rounds(tmp_path, method, oracle=None):
+    return Rounds(
         tmp_path,
         Pool(),
-        labels.label_space(19),
-        name="test",
-        method=method,
-        budget=0.1,
-        count=3,
+        CITYSCAPES_19,
+        annotation.GroundTruthOracle(Pool(), 19) if oracle is None else oracle,
+        Plan("test", method, budget=0.1, count=3),
         gallery=0,
-        first=True,
     )
+
+
+def rounds_of(tmp_path, method):
+    rounds = no_rounds(tmp_path, method)
     # In truth 5, 0, 7, void; then 0.
-    rounds.log.append(asked(1, [0, 0, 1, 1], [3, 9, 9, 2], [12, 2, 1, 9], [5, 5, 7, 7]))
-    rounds.log.append(asked(2, [1], [9], [12], [5]))
+    first = asked(1, [0, 0, 1, 1], [3, 9, 9, 2], [12, 2, 1, 9], [5, 5, 7, 7])
+    for queries in (first, asked(2, [1], [9], [12], [5])):
+        rounds.log.append(queries)
+        rounds._ask(queries)
     return rounds
 
 
@@ -82,79 +82,61 @@ def test_confusion_is_that_of_the_centres_without_void(tmp_path):
 
 
 def test_weights_are_clipped_and_then_corrected(tmp_path):
-    method = Method(class_balance="inverse_power", class_evidence="corrected", weight_ratio=4)
+    method = Method(Scoring(class_evidence="corrected"), Balance("inverse_power", weight_ratio=4))
     rounds = rounds_of(tmp_path, method)
-    found = rounds._score_balance(3)
+    found = rounds._balance(3)
     counts = rounds._classes(3)
     assert counts[[0, 5, 7]].min() > 0
     clipped = acquisition.clip_weights(acquisition.class_weights(counts, "inverse_power"), 4)
     expected = clipped.copy()
     expected[5] = (11 * clipped[5] + 2 * clipped[0]) / 13
-    np.testing.assert_allclose(found["weights"], expected, rtol=1e-6)
-    assert found["tie_weights"] is None
-
-
-@pytest.mark.parametrize("name", ["cb", "cbda_quota"])
-def test_balance_begins_at_its_round(tmp_path, name):
-    plain = METHODS[name]
-    later = Method(**{**vars(plain), "balance_from": 3, "ties": "class_balanced"})
-    rounds = rounds_of(tmp_path, later)
-    assert rounds._score_balance(2) == {"weights": None, "tie_weights": None}
-    assert rounds._quota(2) == {}
-    assert rounds._score_balance(3)["tie_weights"] is not None
-    if name == "cb":
-        expected = acquisition.class_weights(rounds._classes(3), "exp")
-        np.testing.assert_array_equal(rounds._score_balance(3)["weights"], expected)
-    else:
-        assert rounds._score_balance(3)["weights"] is None
-        np.testing.assert_array_equal(rounds._quota(3)["counts"], rounds._classes(3))
-        assert rounds._quota(3)["group_of"] is None
+    np.testing.assert_allclose(found.weights, expected, rtol=1e-6)
+    assert found.tie_weights is None
 
 
 STATE = TrainState(step=jnp.int32(0), params={}, frozen={}, opt_state=())
 
 
-class Recorder(Acquirer):
+class Recorder:
     """An acquirer that only notes what it is told."""
 
-    def __init__(self):
-        pass
-
-    def choose(self, state, image, count, **told):
-        self.told = told
+    def choose(self, state, target, request, *, balance, done):
+        self.target, self.request, self.balance = target, request, balance
         nothing = np.zeros(0, np.int32)
         selection = acquisition.Selection(
             nothing, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.uint8)
         )
         return selection, acquisition.Report(1, 0, np.zeros(19, int), np.zeros(19, int))
 
+    def maps(self, *arguments, **told):
+        raise NotImplementedError
+
 
 @pytest.mark.parametrize(
     ("method", "most", "knows"),
     [
         (METHODS["cbda_plain"], None, False),
-        (Method(class_balance="exp", allocation="global", image_cap=1.5), 2, False),
+        (Method(balance=Balance("exp"), allocation="global", image_cap=1.5), 2, False),
         (METHODS["cb_oracle"], None, True),
     ],
 )
 def test_what_the_acquirer_is_told(tmp_path, method, most, knows):
     acquirer = Recorder()
     rounds_of(tmp_path, method)._choose(3, 9, STATE, acquirer, lambda: None)
-    told = acquirer.told
-    assert told["picks_per_image"] == 1
-    assert told["most_in_image"] == most
-    assert (told["truth"] is not None) == knows
-    if knows:
-        np.testing.assert_array_equal(told["truth"](1), LABELS[1])
+    assert acquirer.request == (3, 1, method.allocation, most)
+    truth = acquirer.target.truth
+    assert (truth is not None) == knows
+    if truth is not None:
+        np.testing.assert_array_equal(truth(1), LABELS[1])
 
 
 def test_a_quota_over_corrected_classes_is_logged(tmp_path):
-    method = Method(class_balance="quota", allocation="global", class_evidence="corrected")
+    method = Method(Scoring(class_evidence="corrected"), Balance("quota"), allocation="global")
     rounds, acquirer = rounds_of(tmp_path, method), Recorder()
     # Eleven more answers that what was predicted as 5 is 0.
     rounds._confusions[1] = np.zeros((19, 19), np.int64)
     rounds._confusions[1][0, 5] = 11
     queries = rounds._choose(3, 9, STATE, acquirer, lambda: None)
-    assert acquirer.told["group_of"].tolist() == [c if c != 5 else 0 for c in range(19)]
-    assert queries.about["quota_class"] == acquirer.told["group_of"].tolist()
+    assert acquirer.balance.group_of.tolist() == [c if c != 5 else 0 for c in range(19)]
+    assert queries.about["quota_class"] == acquirer.balance.group_of.tolist()
     assert "quota" in queries.about

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import labels, png
+from cbda_jax.data import images
 from cbda_jax.data.datasets.synthetic_city import draw_scene
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COUNTS = {"gtav": 2, "synthia": 1, "cityscapes_train": 2, "cityscapes_val": 1}
@@ -57,7 +58,7 @@ def test_formats(samples):
         assert label.mode == "P"
         assert label.getpalette()[3 * 7 : 3 * 8] == [128, 64, 128]
     path = samples / "synthia/RAND_CITYSCAPES/GT/LABELS/0000000.png"
-    assert png.header(path.read_bytes(), "")[:2] == (16, 2)
+    assert images.header(path.read_bytes(), "")[:2] == (16, 2)
 
 
 def test_samples_prepare_to_the_scenes_they_were_drawn_from(samples, script, tmp_path):
@@ -76,12 +77,12 @@ def test_samples_prepare_to_the_scenes_they_were_drawn_from(samples, script, tmp
         np.testing.assert_array_equal(records[0]["label"], label)
     size = scaled(script["SYNTHIA_SIZE"])
     image, label = draw_scene("source", 9, *size)
-    record = opened("synthia", size=size, num_classes=19)[0]
+    record = opened("synthia", size=size, label_space="cityscapes_19")[0]
     np.testing.assert_array_equal(record["image"], image)
     np.testing.assert_array_equal(record["label"], label)
     sixteen = opened("synthia", size=size)[0]["label"]
     assert set(np.unique(sixteen)) <= {*range(16), 255}
-    to_19 = np.array([labels.CITYSCAPES_19.classes.index(c) for c in labels.SYNTHIA_16.classes])
+    to_19 = np.array([CITYSCAPES_19.classes.index(c) for c in SYNTHIA_16.classes])
     kept = sixteen != 255
     np.testing.assert_array_equal(to_19[sixteen[kept]], label[kept])
 
@@ -96,9 +97,9 @@ def test_writes_only_where_it_may(script, tmp_path):
     make(tmp_path / "new", **COUNTS, scale=SCALE)
     make(tmp_path / "new", **{**COUNTS, "gtav": 1}, scale=SCALE)
     assert len(list((tmp_path / "new" / "gtav" / "images").iterdir())) == 1
-    with pytest.raises(InputError, match="gtav is 0; expected at least 1"):
+    with pytest.raises(InputError, match="gtav: 0 found, expected at least 1"):
         make(tmp_path / "new", **{**COUNTS, "gtav": 0}, scale=SCALE)
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="a folder that cannot be made"):
         make(tmp_path / "mine" / "thesis.tex", **COUNTS, scale=SCALE)
 
 
@@ -111,8 +112,8 @@ def test_prepare_data_prints_a_table(samples, tmp_path, capsys):
     assert "cityscapes/val: 1 images" in out
     assert sum(line.startswith("  road ") for line in out.splitlines()) == 2
     for arguments, message in (
-        (["cityscapes", "--size=big"], "error: --size=big; expected HEIGHTxWIDTH"),
-        (["city", f"--data_dir={tmp_path}"], "error: data set 'city' is unknown"),
+        (["cityscapes", "--size=big"], "error: --size: 'big' found, expected HEIGHTxWIDTH"),
+        (["city", f"--data_dir={tmp_path}"], "error: data set 'city': an unknown name found"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from tiny import Tiny
 
-from cbda_jax import models, sharding, training
+from cbda_jax import models, platform, sharding, training
 from cbda_jax.errors import InputError
 
 NO_NEGATIVE = training.LossWeights(negative_learning=0.0)
@@ -69,7 +69,7 @@ def _assert_close(a, b, **tolerance):
 def test_accumulated_gradients_are_those_of_the_whole_batch(
     whole, devices, parts, backend, monkeypatch
 ):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)  # a loop, but on CPU
+    monkeypatch.setattr(platform, "of", lambda mesh: backend)  # a loop, but on CPU
     states, losses = _train(devices, _batch(), accumulate=parts)
     _assert_close(states[-1].params, whole[0][-1].params, rtol=1e-4, atol=1e-6)
     for found, expected in zip(losses, whole[1], strict=True):
@@ -92,7 +92,7 @@ def test_negative_learning_is_the_average_of_the_parts():
 
 
 def test_accumulation_takes_less_memory(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(platform, "of", lambda mesh: "gpu")
 
     def temporaries(parts):
         _, state, step = _setup(1, accumulate=parts)

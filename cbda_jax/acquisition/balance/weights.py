@@ -3,83 +3,169 @@
 Both take counts of labelled pixels per class. They are NumPy on the host: 19 numbers a round.
 """
 
-import numpy as np
-from jaxtyping import Float32, Integer
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
+from jaxtyping import Float32, Float64, Integer
+
+from cbda_jax.acquisition import named
 from cbda_jax.errors import InputError, near
 
-SCHEMES = ("exp", "inverse_power", "inverse_log", "median_frequency", "effective_number")
+Counts = Float64[np.ndarray, " classes"]
+
+_WHERE = "acquisition.class_balance_options"
+
+
+def exp(counts: Counts) -> np.ndarray:
+    """e^-p, which asks gently: at most e times as much for one class as for another."""
+    return np.exp(-counts / counts.sum())
+
+
+def inverse_power(counts: Counts, *, power: float = 1.0, prior: float = 0.01) -> np.ndarray:
+    """p^-power: 1 is the inverse frequency, 0.5 its square root (Mahajan et al., ECCV 2018).
+
+    Args:
+        counts: n, sum above 0.
+        power: 0 or more.
+        prior: see `SCHEMES`.
+    """
+    _check("power", power, "a number of 0 or more", power >= 0)
+    return (_known(counts, prior) / counts.mean()) ** -power
+
+
+def inverse_log(counts: Counts) -> np.ndarray:
+    """1 / log(1.02 + p) (ENet, Paszke et al. 2016, section 4; at most 50 to 1)."""
+    return 1 / np.log(1.02 + counts / counts.sum())
+
+
+def median_frequency(counts: Counts, *, prior: float = 0.01) -> np.ndarray:
+    """median(p) / p (Eigen & Fergus, ICCV 2015, section 6.3.2).
+
+    The frequency is taken over all labels and the median over the classes that have any. Ranks, and
+    so picks, as "inverse_power" of 1 does.
+    """
+    known = _known(counts, prior)
+    return np.median(known[counts > 0]) / known
+
+
+def effective_number(
+    counts: Counts, *, beta: float | None = None, prior: float = 0.01
+) -> np.ndarray:
+    """(1 - beta) / (1 - beta^n) (Cui et al., CVPR 2019, eq. 2).
+
+    About 1 / n for classes with fewer labels than 1 / (1 - beta) and flat above.
+
+    Args:
+        counts: n, sum above 0.
+        beta: in [0, 1). The default puts 1 / (1 - beta) at N / C, an even share (2 at least).
+        prior: see `SCHEMES`.
+    """
+    _check("beta", beta, "a number from 0 to below 1", beta is None or 0 <= beta < 1)
+    # 1 - beta^n by expm1, which is exact where beta is close to 1. Zero has no logarithm.
+    base = 1 - 1 / max(float(counts.mean()), 2.0) if beta is None else max(beta, 1e-300)
+    return -1 / np.expm1(_known(counts, prior) * np.log(base))
+
+
+SCHEMES: dict[str, Callable[..., np.ndarray]] = {
+    "exp": exp,
+    "inverse_power": inverse_power,
+    "inverse_log": inverse_log,
+    "median_frequency": median_frequency,
+    "effective_number": effective_number,
+}
+"""Name -> function of counts `[C]` float64, not all 0, and of parameters with a default, to weights
+`[C]` above 0. `register_scheme` adds to it.
+
+With n the count of a class, N the sum over the C classes and p = n / N. Where a weight has no
+finite value at n = 0, every class is first given `prior` times an even share, n + prior N / C.
+"""
+
+_OURS = frozenset(SCHEMES.values())
+
+
+def register_scheme(
+    name: str, function: Callable[..., np.ndarray] | None = None
+) -> Callable[..., Any]:
+    """Adds a scheme to `SCHEMES`: `register_scheme("mine", function)`, or a decorator.
+
+    Args:
+        name: for `class_weights`, `Balance.class_balance` and the config.
+        function: of the counts, `[C]` float64 that are not all 0, and of named parameters that have
+            a default, to weights `[C]`, finite and above 0. Their scale is free. NumPy, on the
+            host, once a round.
+
+    Returns:
+        The function, or the decorator.
+
+    Raises:
+        InputError: another function has the name already.
+    """
+    if function is None:
+        return lambda function: register_scheme(name, function)
+    named.register(SCHEMES, name, function)
+    return function
+
+
+def check_scheme(scheme: str, parameters: Mapping[str, float]) -> Callable[..., np.ndarray]:
+    """The function of a scheme.
+
+    Args:
+        scheme: a key of `SCHEMES`, or an import path "module:function".
+        parameters: that it will be called with.
+
+    Raises:
+        InputError: there is no such scheme, or it has no such parameter; of the schemes that are
+            here, a parameter out of its range.
+    """
+    function = named.find(SCHEMES, scheme, "acquisition.class_balance", others=("none", "quota"))
+    _, *known = inspect.signature(function).parameters.values()
+    names = [p.name for p in known if p.kind is not p.VAR_KEYWORD]
+    unknown = [name for name in parameters if name not in names]
+    if unknown and len(names) == len(known):
+        raise InputError(
+            f"{_WHERE}: {unknown[0]!r} found with class_balance {scheme!r}, expected "
+            f"{f'some of {chr(44).join(names)}' if names else 'nothing: it has no parameters'}"
+            f"{near(unknown[0], names)}"
+        )
+    if function in _OURS:
+        function(np.array([1.0, 2.0]), **parameters)  # looks at their ranges
+    return function
 
 
 def class_weights(
-    counts: Integer[np.ndarray, " classes"],
-    scheme: str,
-    *,
-    power: float = 1.0,
-    beta: float | None = None,
-    prior: float = 0.01,
+    counts: Integer[np.ndarray, " classes"], scheme: str, **parameters: float
 ) -> Float32[np.ndarray, " classes"]:
     """Weights that are larger the rarer a class is among the labels collected so far.
 
-    With n the count of a class, N the sum over the C classes and p = n / N:
-
-    * "exp": exp(-p), which asks gently: at most e times as much for one class as for another.
-    * "inverse_power": p^-power. 1 is the inverse frequency, 0.5 its square root (Mahajan et al.,
-      ECCV 2018, for sampling).
-    * "inverse_log": 1 / log(1.02 + p) (ENet, Paszke et al. 2016, section 4; at most 50 to 1).
-    * "median_frequency": median(p) / p (Eigen & Fergus, ICCV 2015, section 6.3.2), the frequency
-      taken over all labels and the median over the classes that have any. Ranks, and so picks, as
-      "inverse_power" of 1 does.
-    * "effective_number": (1 - beta) / (1 - beta^n) (Cui et al., CVPR 2019, eq. 2). About 1 / n for
-      classes with fewer labels than 1 / (1 - beta) and flat above. The default puts that at N / C,
-      an even share (2 at least).
-
-    In the last two and in "inverse_power", which have no finite value at n = 0, every class is
-    first given `prior` times an even share, n + prior N / C. Without any label all weights are 1.
-
     The mean weight is 1. Selection only compares scores, so their common scale is free; this one
     keeps weighted scores in the range of unweighted ones and equal counts equal to no weights.
+    Without any label all weights are 1.
 
     Args:
         counts: `[C]` labelled pixels per class.
-        scheme: one of `SCHEMES`.
-        power: of "inverse_power".
-        beta: of "effective_number", in [0, 1).
-        prior: of the schemes that are infinite at 0, above 0.
+        scheme: a key of `SCHEMES`, or an import path "module:function".
+        **parameters: of the scheme.
 
     Returns:
         `[C]` float32.
 
     Raises:
-        InputError: for an unknown scheme, negative counts or a parameter out of its range.
+        InputError: for an unknown scheme or parameter, negative counts, a parameter out of its
+            range, or weights that are no numbers above 0.
     """
-    if scheme not in SCHEMES:
-        raise InputError(
-            f"unknown class-balance scheme {scheme!r}: expected one of {', '.join(SCHEMES)}"
-            f"{near(scheme, SCHEMES)}"
-        )
-    if not prior > 0:
-        raise InputError(f"class-balance prior {prior}: expected a number above 0")
-    if beta is not None and not 0 <= beta < 1:
-        raise InputError(f"class-balance beta {beta}: expected 0 <= beta < 1")
+    function = check_scheme(scheme, parameters)
     n = _counts("labelled pixels", counts).astype(np.float64)
-    total, even = n.sum(), n.mean()
-    if total == 0:
+    if n.sum() == 0:
         return np.ones(len(n), np.float32)
-    p = n / total
-    known = n + prior * even
-    if scheme == "exp":
-        weight = np.exp(-p)
-    elif scheme == "inverse_log":
-        weight = 1 / np.log(1.02 + p)
-    elif scheme == "inverse_power":
-        weight = (known / even) ** -power
-    elif scheme == "median_frequency":
-        weight = np.median(known[n > 0]) / known
-    else:
-        # 1 - beta^n by expm1, which is exact where beta is close to 1. Zero has no logarithm.
-        base = 1 - 1 / max(float(even), 2.0) if beta is None else max(beta, 1e-300)
-        weight = -1 / np.expm1(known * np.log(base))
+    weight = np.asarray(function(n, **parameters))
+    if weight.shape != n.shape or not (np.isfinite(weight) & (weight > 0)).all():
+        raise InputError(
+            f"acquisition.class_balance: {scheme!r} found, which makes {weight.dtype} "
+            f"{[*weight.shape]} with a smallest of {np.min(weight, initial=np.inf):g}, expected "
+            f"{len(n)} finite weights above 0, one a class; mend the function or its parameters"
+        )
     return (weight / weight.mean()).astype(np.float32)
 
 
@@ -156,3 +242,14 @@ def _counts(what: str, counts: np.ndarray) -> np.ndarray:
         c = int(counts.argmin())
         raise InputError(f"{what}: {counts[c]} of class {c}, expected 0 or more")
     return counts
+
+
+def _known(counts: Counts, prior: float) -> Counts:
+    """Counts above 0."""
+    _check("prior", prior, "a number above 0", prior > 0)
+    return counts + prior * counts.mean()
+
+
+def _check(name: str, value: float | None, expected: str, holds: bool) -> None:
+    if not holds:
+        raise InputError(f"{_WHERE}: {name} {value:g} found, expected {expected}")

@@ -1,4 +1,4 @@
-"""What the builders of GTAV, SYNTHIA and Cityscapes share: from folders of files to records."""
+"""Builders of data sets that are folders of images and labels: GTAV, SYNTHIA, Cityscapes, yours."""
 
 import collections
 import concurrent.futures
@@ -13,14 +13,18 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import UInt8
 from tqdm import tqdm
 
-from cbda_jax.data import labels, png
+from cbda_jax.data import images
+from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.pairs import Pair, read_list
 from cbda_jax.data.index import write_index
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import BY_NUMBER, label_space
 
-_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(eq=False)
@@ -28,22 +32,29 @@ class SourceConfig(tfds.core.BuilderConfig):
     """What to make of a folder of files. The name, a folder's in the end, follows from the values.
 
     Attributes:
-        root: The data set's folder; None takes TFDS's `manual_dir`.
+        root: the data set's folder; None takes TFDS's `manual_dir`.
         size: (height, width) at which images are stored. Labels of a source follow them.
-        num_classes: 19, 16 or 13 (`labels.label_space`).
-        files: A text file with the name of one image a line, to use these alone; None uses all.
+        label_space: name or import path of the classes that the stored labels tell apart.
+        files: a text file with the name of one image a line, to use these alone; None uses all.
+
+    Raises:
+        InputError: a size that is none, an unknown label space, a list that cannot be read.
     """
 
     name: str = dataclasses.field(default="", init=False)
     root: str | os.PathLike[str] | None = None
     size: Sequence[int] = (0, 0)
-    num_classes: int = 19
+    label_space: str = "cityscapes_19"
     files: str | os.PathLike[str] | None = None
 
     def __post_init__(self):
         height, width = self.size = _checked_size(self.size)
-        labels.label_space(self.num_classes)
-        self.name = f"h{height}_w{width}_c{self.num_classes}"
+        space = label_space(self.label_space)
+        # The three spaces that a number names were all there were once: their folders keep the
+        # name, so that what was prepared then is found. Others go by their own.
+        numbered = BY_NUMBER.get(space.num_classes) == space
+        classes = f"c{space.num_classes}" if numbered else f"s_{space.name}"
+        self.name = f"h{height}_w{width}_{classes}"
         # Two roots, or two lists, must not share a prepared copy. What the root holds is not read,
         # so that a prepared data set opens on a machine without the files.
         sources = {}
@@ -58,25 +69,19 @@ class SourceConfig(tfds.core.BuilderConfig):
             self.name += f"_{digest[:8]}"
 
 
-class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base of the builders: subclasses say where files lie and how their labels are read.
+class PairBuilder(LabelledBuilder, skip_registration=True):
+    """Base of the builders: subclasses say where files lie and what their values mean.
 
-    Records: `image_id` (text), `image` (RGB PNG at the config's size), `label` (grey PNG of train
-    ids, 255 = ignore; at the config's size or, with `NATIVE_LABELS`, as large as its file) and
-    `class_pixels` (int64 [C], of the stored label), in the order of sorted ids.
+    Images are stored at the config's size, in the order of sorted ids; labels too or, with
+    `NATIVE_LABELS`, as large as their files.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Set the config's root, or manual_dir, to the data set's folder."
 
-    OWN_PROGRESS_BAR: ClassVar[bool] = True
     NATIVE_LABELS: ClassVar[bool] = False
-    KNOWN_IDS: ClassVar[range] = labels.LABEL_IDS
     # Published pairs whose image and label differ in size: each is resized as it is.
     KNOWN_MISMATCHES: ClassVar[frozenset[str]] = frozenset()
-
-    def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
-        super().__init__(file_format=file_format, **kwargs)
 
     @property
     def source(self) -> SourceConfig:
@@ -88,30 +93,25 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Finds the pairs of every split below `root`."""
         raise NotImplementedError
 
-    def read_ids(self, data: bytes, where: str) -> np.ndarray:
-        """Decodes a label file to the data set's own ids, uint8 [h, w]."""
-        return png.read_label_ids(data, where)
+    def find_splits(self) -> tuple[str, ...]:
+        """The names of the splits, once all their files are found; none is read.
 
-    def train_ids(self) -> np.ndarray:
-        """The table from the data set's ids to train ids, uint8 [256]."""
-        return labels.label_space(self.source.num_classes).from_label_id
+        Raises:
+            InputError: no folder is given, or a file is missing in it.
+        """
+        if self.source.root is None:
+            raise InputError(
+                f"{self.data_dir}: no prepared data set found, nor a folder of the files of "
+                f"{self.name}, expected one of them; set data.root"
+            )
+        return tuple(self.find_pairs(self.source.root))
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                "image_id": tfds.features.Text(),
-                "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-                "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-                "class_pixels": tfds.features.Tensor(
-                    shape=(self.source.num_classes,), dtype=np.int64
-                ),
-            }
-        )
-        return tfds.core.DatasetInfo(
-            builder=self, description=self.__doc__, features=features, disable_shuffling=True
-        )
+    def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
+        """Decodes a label file to the data set's own values, uint8 `[h, w]`."""
+        return images.read_label_ids(data, where, self.ENCODING.colours)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+    def generate_splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        """Split name -> records of its pairs."""
         splits = self.find_pairs(self.source.root or _manual_dir(self.name, dl_manager))
         return {name: self._generate_examples(name, pairs) for name, pairs in splits.items()}
 
@@ -137,37 +137,31 @@ class PairBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
-        image = png.read_image(pair.image.read(), pair.image.where)
+        image = images.read_image(pair.image.read(), pair.image.where)
         ids = self.read_ids(pair.label.read(), pair.label.where)
         if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
             raise InputError(
-                f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels, but its image"
-                f" {pair.image.where} has {image.shape[1]} x {image.shape[0]}; expected the same"
-                " size. Copy both again, or leave the image out with a list of files."
+                f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels found, expected "
+                f"{image.shape[1]} x {image.shape[0]}, as its image {pair.image.where} has; copy "
+                "both again, or leave the image out with a list of files"
             )
         present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
-        unknown = [int(i) for i in present if i not in self.KNOWN_IDS]
+        unknown = [int(i) for i in present if i not in self.ENCODING.classes]
         if unknown:
             raise InputError(
-                f"{pair.label.where}: unknown label ids {', '.join(map(str, unknown[:10]))};"
-                f" expected ids of {self.KNOWN_IDS.start} to {self.KNOWN_IDS.stop - 1}, not train"
-                " ids. Use the original label files."
+                f"{pair.label.where}: unknown label ids {', '.join(map(str, unknown[:10]))} found, "
+                f"expected ids of {self.ENCODING.known}, not train ids; use the original label "
+                "files"
             )
         height, width = self.source.size
         shape = ids.shape
         if not self.NATIVE_LABELS:
-            ids = png.resize_label(ids, (height, width))
-        label = self.train_ids()[ids]
-        example = {
-            "image_id": pair.image_id,
-            "image": png.encode(png.resize_image(image, (height, width))),
-            "label": png.encode(label),
-            "class_pixels": labels.class_pixels(label, self.source.num_classes),
-        }
-        return example, shape
+            ids = images.resize_label(ids, (height, width))
+        image = images.resize_image(image, (height, width))
+        return self.example(pair.image_id, image, self.train_ids[ids]), shape
 
 
-def parallel_map(function: Callable[[Pair], _T], items: Iterable[Pair]) -> Iterator[_T]:
+def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """Maps in threads (decoding and resizing release the lock), in order, a few items ahead."""
     workers = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(workers)
@@ -188,8 +182,8 @@ def _manual_dir(name: str, dl_manager: tfds.download.DownloadManager) -> Path:
         return Path(dl_manager.manual_dir)
     except AssertionError as error:
         raise InputError(
-            f"{name}: no folder is given; expected root=... (or TFDS's manual_dir) to say where the"
-            " data set's files are."
+            f"{name}: no folder of files found, expected root=... (or TFDS's manual_dir) to say "
+            "where they are; set it"
         ) from error
 
 
@@ -199,9 +193,9 @@ def _other_size(
     (height, width), pair = other
     (first_height, first_width), first_pair = first
     return InputError(
-        f"{pair.label.where}: {width} x {height} pixels, but {first_pair.label.where} has"
-        f" {first_width} x {first_height}; expected one size of all images of a split, in which"
-        " queries are placed. Remove one of the two kinds."
+        f"{pair.label.where}: {width} x {height} pixels found, expected {first_width} x "
+        f"{first_height} as {first_pair.label.where} has, one size of all images of a split, in "
+        "which queries are placed; remove one of the two kinds"
     )
 
 
@@ -210,9 +204,9 @@ def _checked_size(size: Sequence[int]) -> tuple[int, int]:
         height, width = (operator.index(n) for n in size)
     except (TypeError, ValueError):
         height = width = 0
-    if min(height, width) < 1 or height * width > png.MOST_PIXELS:
+    if min(height, width) < 1 or height * width > images.MOST_PIXELS:
         raise InputError(
-            f"size is {size!r}; expected (height, width) in pixels, both above 0 and at most"
-            f" {png.MOST_PIXELS} pixels in all. Correct it."
+            f"size: {size!r} found, expected (height, width) in pixels, both above 0 and at most "
+            f"{images.MOST_PIXELS} pixels in all; correct it"
         )
     return height, width

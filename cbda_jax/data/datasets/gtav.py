@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar
 
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
 from cbda_jax.data.datasets.folders import PairBuilder, SourceConfig
 from cbda_jax.data.datasets.pairs import Pair, match, select
 from cbda_jax.data.datasets.trees import Tree
@@ -15,6 +16,7 @@ class Gtav(PairBuilder):
     """GTAV as a source: images and train-id labels at training size, one split "train"."""
 
     BUILDER_CONFIGS: ClassVar[list[SourceConfig]] = [SourceConfig(size=(720, 1280))]
+    ENCODING = LABEL_IDS
     # 62 of the 24,966 published pairs. As in RIPU, their labels are stretched over the images.
     KNOWN_MISMATCHES = frozenset(f"{number:05d}" for number in (15188, 17705, *range(20801, 20861)))
 

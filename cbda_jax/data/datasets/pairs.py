@@ -24,7 +24,7 @@ def match(
     """Pairs images with labels by what their names say before the ending, sorted by image id.
 
     Raises:
-        InputError: An image has no label, or the reverse, or two images have the same name.
+        InputError: an image has no label, or the reverse, or two images have the same name.
     """
     by_id = [_by_id(images, image_ending), _by_id(targets, label_ending)]
     for ours, theirs, kind, missing in (
@@ -35,8 +35,8 @@ def match(
         if alone:
             ending = label_ending if missing == "label" else image_ending
             raise InputError(
-                f"{ours[alone[0]].where}: {kind} without {missing} ({len(alone)} such {kind}s);"
-                f" expected its {missing} {alone[0]}{ending}. Copy it, or remove the {kind}."
+                f"{ours[alone[0]].where}: {kind} without {missing} ({len(alone)} such {kind}s) "
+                f"found, expected its {missing} {alone[0]}{ending}; copy it, or remove the {kind}"
             )
     return [Pair(name, by_id[0][name], by_id[1][name]) for name in sorted(by_id[0])]
 
@@ -45,7 +45,7 @@ def select(pairs: list[Pair], files: str | os.PathLike[str] | None) -> list[Pair
     """Keeps the pairs that a list file names; None keeps all.
 
     Raises:
-        InputError: A listed image does not exist.
+        InputError: a listed image does not exist.
     """
     if files is None:
         return pairs
@@ -53,8 +53,8 @@ def select(pairs: list[Pair], files: str | os.PathLike[str] | None) -> list[Pair
     unknown = sorted(wanted - {pair.image_id for pair in pairs})
     if unknown:
         raise InputError(
-            f"{files}: {len(unknown)} of {len(wanted)} listed images are not there, such as"
-            f" {unknown[0]!r}; expected names of images of the data set. Mend the list."
+            f"{files}: {len(unknown)} of {len(wanted)} listed images that are not there, such as "
+            f"{unknown[0]!r}, found, expected names of images of the data set; mend the list"
         )
     return [pair for pair in pairs if pair.image_id in wanted]
 
@@ -63,7 +63,7 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
     """Reads a list of image names, one a line, with or without folders and .png, as sorted ids.
 
     Raises:
-        InputError: The list cannot be read or is empty.
+        InputError: the list cannot be read or is empty.
     """
     try:
         # A device or a named pipe could be read for ever. A mark at the start is of some editors.
@@ -73,13 +73,13 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); expected a text file, one image name a line."
-            " Correct the path, or write the list again."
+            f"{path}: a list that cannot be read ({error}) found, expected a text file, one image "
+            "name a line; correct the path, or write the list again"
         ) from error
     names = sorted({Path(line.strip()).name.removesuffix(".png") for line in lines if line.strip()})
     if not names:
         raise InputError(
-            f"{path}: no image is listed; expected one image name a line. Write some into it."
+            f"{path}: no image found, expected one image name a line; write some into it"
         )
     return names
 
@@ -91,13 +91,13 @@ def _by_id(files: Mapping[str, File], ending: str) -> dict[str, File]:
         # Names of other encodings arrive with halves of surrogates, which no record can hold.
         if not image_id or not image_id.isprintable():
             raise InputError(
-                f"{file.where}: no name that an image can have; expected printable characters"
-                f" before {ending}. Give it another name."
+                f"{file.where}: a name that no image can have found, expected printable characters "
+                f"before {ending}; give it another name"
             )
         if image_id in found:
             raise InputError(
-                f"{file.where}: the same name as {found[image_id].where}; expected every"
-                " image once. Remove one."
+                f"{file.where}: the same name as {found[image_id].where} found, expected every "
+                "image once; remove one"
             )
         found[image_id] = file
     return found

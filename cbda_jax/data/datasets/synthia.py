@@ -5,33 +5,63 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import UInt8
 
-from cbda_jax.data import labels, png
+from cbda_jax.data import images
 from cbda_jax.data.datasets.folders import PairBuilder, SourceConfig
 from cbda_jax.data.datasets.pairs import Pair, match, select
 from cbda_jax.data.datasets.trees import Tree
+from cbda_jax.data.encoding import LabelEncoding
 
 LAYOUT = "RGB/*.png and GT/LABELS/*.png"
 PARENTS = ("", "RAND_CITYSCAPES", "SYNTHIA_RAND_CITYSCAPES", "SYNTHIA-RAND-CITYSCAPES")
+
+SYNTHIA_IDS = LabelEncoding(
+    name="SYNTHIA ids",
+    classes={
+        0: None,
+        1: "sky",
+        2: "building",
+        3: "road",
+        4: "sidewalk",
+        5: "fence",
+        6: "vegetation",
+        7: "pole",
+        8: "car",
+        9: "traffic sign",
+        10: "person",
+        11: "bicycle",
+        12: "motorcycle",
+        13: None,  # parking slot
+        14: None,  # road work
+        15: "traffic light",
+        16: "terrain",
+        17: "rider",
+        18: "truck",
+        19: "bus",
+        20: "train",
+        21: "wall",
+        22: None,  # lane marking
+    },
+)
+"""What its label files hold, in their red channel."""
 
 
 class Synthia(PairBuilder):
     """SYNTHIA as a source of 16 classes, at training size, one split "train"."""
 
-    BUILDER_CONFIGS: ClassVar[list[SourceConfig]] = [SourceConfig(size=(760, 1280), num_classes=16)]
-    KNOWN_IDS = labels.SYNTHIA_IDS
+    BUILDER_CONFIGS: ClassVar[list[SourceConfig]] = [
+        SourceConfig(size=(760, 1280), label_space="synthia_16")
+    ]
+    ENCODING = SYNTHIA_IDS
 
     def find_pairs(self, root: str | os.PathLike[str]) -> Mapping[str, list[Pair]]:
         """Pairs RGB/*.png with GT/LABELS/*.png; the config's `files` may name the ones to use."""
         tree = Tree(root, LAYOUT)
-        images = tree.find("RGB", ".png", parents=PARENTS)
+        found = tree.find("RGB", ".png", parents=PARENTS)
         targets = tree.find("GT/LABELS", ".png", parents=PARENTS)
-        return {"train": select(match(images, targets, ".png", ".png"), self.source.files)}
+        return {"train": select(match(found, targets, ".png", ".png"), self.source.files)}
 
-    def read_ids(self, data: bytes, where: str) -> np.ndarray:
-        """Decodes 16-bit RGB labels to SYNTHIA ids, uint8 [h, w]."""
-        return png.read_synthia_ids(data, where)
-
-    def train_ids(self) -> np.ndarray:
-        """The table from SYNTHIA ids to train ids, uint8 [256]."""
-        return labels.label_space(self.source.num_classes).from_synthia
+    def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
+        """Decodes 16-bit RGB labels to SYNTHIA ids, uint8 `[h, w]`."""
+        return images.read_synthia_ids(data, where)

@@ -33,8 +33,8 @@ class Tree:
     that would be written outside of its folder is refused.
 
     Args:
-        root: The folder.
-        layout: What is expected below it, for errors: "images/*.png and labels/*.png".
+        root: the folder.
+        layout: what is expected below it, for errors: "images/*.png and labels/*.png".
 
     Raises:
         InputError: `root` is no folder.
@@ -45,9 +45,10 @@ class Tree:
         self._layout = layout
         self._archived: list[tuple[str, File]] | None = None
         if not self._root.is_dir():
-            found = "a file" if self._root.exists() else "not there"
+            found = "a file" if self._root.exists() else "nothing"
             raise InputError(
-                f"{self._root}: {found}; expected a folder with {layout}. Set the data set's root."
+                f"{self._root}: {found} found, expected a folder with {layout}; set the data set's "
+                "root"
             )
 
     def find(
@@ -58,13 +59,13 @@ class Tree:
         Args:
             folder: "leftImg8bit/train", say, relative to the root; in archives also deeper.
             ending: "_leftImg8bit.png", say.
-            parents: Folders below the root in which `folder` may lie.
+            parents: folders below the root in which `folder` may lie.
 
         Returns:
             Path relative to `folder` -> file, sorted. Extracted folders go before archives.
 
         Raises:
-            InputError: The folder is missing or unreadable, holds no such file, or an archive is
+            InputError: the folder is missing or unreadable, holds no such file, or an archive is
                 damaged or has a file twice.
         """
         for parent in parents:
@@ -73,8 +74,8 @@ class Tree:
                 found = {name: file for name, file in _walk(path) if name.endswith(ending)}
                 if not found:
                     raise InputError(
-                        f"{path}: no file ends in {ending}; expected {self._layout} below"
-                        f" {self._root}."
+                        f"{path}: no file that ends in {ending} found, expected {self._layout} "
+                        f"below {self._root}; copy or extract them there"
                     )
                 return dict(sorted(found.items()))
         inside = re.compile(rf"(?:.*/)?{re.escape(folder)}/(.+{re.escape(ending)})")
@@ -83,14 +84,14 @@ class Tree:
             if match := inside.fullmatch(name):
                 if match[1] in found:
                     raise InputError(
-                        f"{file.where}: also found as {found[match[1]].where}; expected every file"
-                        " once. Remove one of the two archives, or pack them again."
+                        f"{file.where}: the same file as {found[match[1]].where} found, expected "
+                        "every file once; remove one of the two archives, or pack them again"
                     )
                 found[match[1]] = file
         if not found:
             raise InputError(
-                f"{self._root / folder}: not there, nor in a .zip or .tar archive beside it;"
-                f" expected {self._layout} below {self._root}.{self._advice()}"
+                f"{self._root / folder}: nothing found, nor in a .zip or .tar archive beside it, "
+                f"expected {self._layout} below {self._root}; {self._advice()}"
             )
         return dict(sorted(found.items()))
 
@@ -107,14 +108,16 @@ class Tree:
 
     def _advice(self) -> str:
         unreadable = sorted(p.name for p in self._root.iterdir() if _UNREADABLE.search(p.name))
-        return f" Extract {', '.join(unreadable[:3])} first." if unreadable else ""
+        return (
+            f"extract {', '.join(unreadable[:3])}" if unreadable else "copy or extract them there"
+        )
 
 
 def _walk(top: Path) -> Iterator[tuple[str, File]]:
     def unreadable(error: OSError) -> NoReturn:
         raise InputError(
-            f"{_shown(error.filename)}: cannot be read ({error.strerror}); expected a readable"
-            " folder. Check its permissions and its disk."
+            f"{_shown(error.filename)}: a folder that cannot be read ({error.strerror}) found, "
+            "expected a readable one; check its permissions and its disk"
         ) from error
 
     # Links are followed: large data sets are often put together from several disks.
@@ -146,8 +149,8 @@ def _disk_reader(path: Path) -> Callable[[], bytes]:
             return path.read_bytes()
         except OSError as error:
             raise InputError(
-                f"{_shown(path)}: cannot be read ({error.strerror}); expected a readable file."
-                " Copy it again, or check its permissions."
+                f"{_shown(path)}: a file that cannot be read ({error.strerror}) found, expected a "
+                "readable one; copy it again, or check its permissions"
             ) from error
 
     return read
@@ -226,28 +229,30 @@ def _wanted(archive: Path, name: str) -> bool:
     parts = re.split(r"[/\\]", name)
     if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
         raise InputError(
-            f"{archive}: its member {name!r} would lie outside of the folder it is extracted to;"
-            " not read. Download the archive again from its source."
+            f"{archive}: a member {name!r} found, expected names inside of the folder that it is "
+            "extracted to; not read; download the archive again from its source"
         )
     return not any(part.startswith("._") or part == "__MACOSX" for part in parts)
 
 
 def _damaged(where: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{where}: a damaged archive ({reason}). Download it again.")
+    return InputError(
+        f"{where}: a damaged archive ({reason}) found, expected a whole one; download it again"
+    )
 
 
 def _link(where: str) -> InputError:
     return InputError(
-        f"{where}: a link; expected a file, links in archives are not followed. Extract the"
-        " archive, or pack it again with the files themselves."
+        f"{where}: a link found, expected a file, as links in archives are not followed; extract "
+        "the archive, or pack it again with the files themselves"
     )
 
 
 def _no_image(where: str) -> InputError:
     return InputError(
-        f"{where}: no regular file of at most {_MOST_BYTES >> 20} MiB; expected a PNG. Copy or"
-        " download it again."
+        f"{where}: no regular file of at most {_MOST_BYTES >> 20} MiB found, expected a PNG; copy "
+        "or download it again"
     )
 
 

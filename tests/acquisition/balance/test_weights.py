@@ -54,8 +54,13 @@ def test_formulas():
     [
         ({"scheme": "inverse_powr"}, "did you mean 'inverse_power'"),
         ({"scheme": "exp", "counts": np.array([3, -1])}, "-1 of class 1"),
-        ({"scheme": "exp", "prior": 0.0}, "prior 0.0"),
-        ({"scheme": "effective_number", "beta": 1.0}, "beta 1.0"),
+        ({"scheme": "exp", "prior": 0.1}, "'prior' found with class_balance 'exp', expected noth"),
+        ({"scheme": "inverse_power", "prior": 0.0}, "prior 0 found, expected a number above 0"),
+        ({"scheme": "inverse_power", "power": -1.0}, "power -1 found, expected a number of 0 or"),
+        ({"scheme": "effective_number", "beta": 1.0}, "beta 1 found, expected a number from 0 to"),
+        ({"scheme": "effective_number", "betta": 0.5}, "some of beta, prior; did you mean 'beta'"),
+        ({"scheme": "math:pi"}, "'math:pi' found, a float, expected a function"),
+        ({"scheme": "math:pie"}, "AttributeError: module 'math' has no attribute 'pie'"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message):

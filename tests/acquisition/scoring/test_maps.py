@@ -9,15 +9,15 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from cbda_jax.acquisition.scoring import entropy
 from cbda_jax.acquisition.scoring import maps as scores
-from cbda_jax.errors import InputError
+from cbda_jax.acquisition.scoring import softmax
+from cbda_jax.acquisition.scoring.scoring import Scoring
 from cbda_jax.resize import bilinear
 
-STATIC = ("unit", "radius", "score", "size", "via", "clamp_impurity")
-region_scores = jax.jit(scores.region_scores, static_argnames=STATIC[1:])
-pixel_scores = jax.jit(scores.pixel_scores, static_argnames=STATIC[1:])
-score_maps = jax.jit(scores.score_maps, static_argnames=STATIC)
+STATIC = ("radius", "size", "via", "platform")
+region_scores = jax.jit(scores.region_scores, static_argnames=STATIC)
+pixel_scores = jax.jit(scores.pixel_scores, static_argnames=STATIC)
+score_maps = jax.jit(scores.score_maps, static_argnames=("scoring", *STATIC[1:]))
 
 
 def textbook(logits, radius, unit):
@@ -85,7 +85,7 @@ def test_golden_pixels(golden):
 )
 def test_textbook(unit, radius, shape):
     logits = smooth(*shape)
-    maps = score_maps(jnp.asarray(logits), unit=unit, radius=radius)
+    maps = score_maps(jnp.asarray(logits), Scoring(unit=unit, radius=radius))
     assert_same(maps, textbook(logits, radius, unit), tolerance=1e-5 if unit == "pixel" else 3e-6)
 
 
@@ -144,7 +144,7 @@ def test_regions_of_one_class(radius):
     # Equal at the border too, or selection would see an order that is not there.
     assert len(np.unique(maps.impurity)) == 1
     np.testing.assert_allclose(maps.impurity, -9.5e-7 / np.log(4), rtol=0.01)
-    clamped = region_scores(jnp.asarray(logits), radius=radius, clamp_impurity=True)
+    clamped = score_maps(jnp.asarray(logits), Scoring(radius=radius, clamp_impurity=True))
     np.testing.assert_array_equal(clamped.impurity, 0)
     order = np.argsort(np.asarray(maps.uncertainty), axis=None)
     assert (np.diff(np.asarray(clamped.score).ravel()[order]) >= 0).all()
@@ -164,7 +164,11 @@ def test_class_weight_multiplies_by_predicted_class():
 @pytest.mark.parametrize("unit", ["region", "pixel"])
 def test_other_scores(unit):
     logits = jnp.asarray(smooth(9, 10))
-    maps = functools.partial(score_maps, logits, unit=unit, radius=2, size=(20, 21))
+
+    def maps(score="ripu", **options):
+        scoring = Scoring(unit=unit, radius=2, score=score)
+        return score_maps(logits, scoring, size=(20, 21), **options)
+
     ripu = maps()
     np.testing.assert_array_equal(maps(score="entropy").score, ripu.uncertainty)
     np.testing.assert_array_equal(maps(score="impurity").score, ripu.impurity)
@@ -196,8 +200,8 @@ def temporary(function, *arguments, **options):
 @pytest.mark.parametrize(("unit", "radius"), [("region", 1), ("pixel", 32)])
 def test_full_size_logits_are_never_in_memory(via, unit, radius):
     logits = jax.ShapeDtypeStruct((160, 320, 19), jnp.float32)
-    options = {"unit": unit, "radius": radius, "size": (1024, 2048), "via": via}
-    assert temporary(score_maps, logits, **options) < 64e6
+    scoring = Scoring(unit=unit, radius=radius)
+    assert temporary(score_maps, logits, scoring, size=(1024, 2048), via=via) < 64e6
 
 
 def test_full_size_logits_are_not_copied():
@@ -205,20 +209,15 @@ def test_full_size_logits_are_not_copied():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("scoring", "classes", "message"),
     [
-        ({"score": "ripuu"}, InputError, "unknown score 'ripuu'.*did you mean 'ripu'"),
-        ({"unit": "regions"}, InputError, "did you mean 'region'"),
-        ({"radius": -1}, ValueError, "radius -1"),
-        ({"score": "random"}, ValueError, "needs a key"),
-        ({"classes": 1}, ValueError, "logits of 1 classes"),
+        (Scoring(score="random"), 3, "needs a key"),
+        (Scoring(), 1, "logits of 1 classes"),
     ],
 )
-def test_bad_arguments(arguments, error, message):
-    arguments = {"unit": "region", "radius": 1, "classes": 3, **arguments}
-    logits = jnp.zeros((4, 5, arguments.pop("classes")))
-    with pytest.raises(error, match=message):
-        score_maps(logits, **arguments)
+def test_bad_arguments(scoring, classes, message):
+    with pytest.raises(ValueError, match=message):
+        score_maps(jnp.zeros((4, 5, classes)), scoring)
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 10**6])
@@ -226,8 +225,23 @@ def test_rows_at_once_change_nothing(rows_at_once, monkeypatch):
     logits = jnp.asarray(smooth(9, 11, classes=3))
     cases = [{}, {"size": (33, 40)}, {"size": (33, 40), "via": (20, 21)}]
     expected = [region_scores(logits, **case) for case in cases]
-    monkeypatch.setattr(entropy, "_rows_at_once", lambda height: rows_at_once)
+    monkeypatch.setattr(softmax, "ROWS_AT_ONCE", rows_at_once)
     for case, wanted in zip(cases, expected, strict=True):
         got = jax.jit(functools.partial(scores.region_scores, **case))(logits)
         np.testing.assert_allclose(got.score, wanted.score, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(got.prediction, wanted.prediction)
+
+
+def test_other_platforms_compute_the_same_in_one_block():
+    """What differs between platforms is how the work is cut up."""
+    logits = jnp.asarray(smooth(90, 11, classes=3))
+    here, there = (region_scores(logits, platform=name) for name in ("cpu", "tpu"))
+    for got, wanted in zip(there, here, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6)
+    loops = [
+        str(jax.make_jaxpr(lambda x, name=name: scores.region_scores(x, platform=name))(logits))
+        for name in ("cpu", "tpu")
+    ]
+    # On CPUs two blocks of rows, and the loop that keeps the score.
+    assert "length=2" in loops[0]
+    assert "length=1" in loops[1]

@@ -1,7 +1,5 @@
 """Where a pixel's class comes from, and how windows of one class are ranked."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,17 +7,16 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from cbda_jax.acquisition import budget
+from cbda_jax.acquisition import RoundBalance, Scoring, budget
 from cbda_jax.acquisition.scoring import impurity
 from cbda_jax.acquisition.scoring import maps as scores
-from cbda_jax.errors import InputError
 from cbda_jax.resize import bilinear
 
-STATIC = ("unit", "radius", "score", "size", "via", "class_evidence", "impurity_floor", "ties")
-score_maps = jax.jit(scores.score_maps, static_argnames=STATIC)
-region = functools.partial(score_maps, unit="region", radius=1)
+score_maps = jax.jit(scores.score_maps, static_argnames=("scoring", "size", "via"))
 
 WEIGHT = np.array([0.5, 1.0, 3.0, 0.1, 2.0], np.float32)
+WEIGHTED = RoundBalance(jnp.asarray(WEIGHT))
+EXPECTED = Scoring(class_evidence="expected")
 SIZES = [
     {},
     {"size": (33, 40)},
@@ -49,11 +46,11 @@ def test_expected_weight_is_the_mean_under_the_softmax(sizes):
         full = bilinear(bilinear(logits, sizes.get("via", sizes["size"])), sizes["size"])
     powers = np.exp(np.asarray(full, np.float64))
     expected = powers @ WEIGHT / powers.sum(-1)
-    plain = region(logits, **sizes)
-    maps = region(logits, class_weight=jnp.asarray(WEIGHT), class_evidence="expected", **sizes)
+    plain = score_maps(logits, Scoring(), **sizes)
+    maps = score_maps(logits, EXPECTED, balance=WEIGHTED, **sizes)
     np.testing.assert_allclose(maps.score, plain.score * expected, rtol=0, atol=1e-5)
     np.testing.assert_array_equal(maps.prediction, plain.prediction)
-    equal = region(logits, class_weight=jnp.ones(5), class_evidence="expected", **sizes)
+    equal = score_maps(logits, EXPECTED, balance=RoundBalance(jnp.ones(5)), **sizes)
     np.testing.assert_array_equal(equal.score, plain.score)
 
 
@@ -61,14 +58,8 @@ def test_expected_weight_over_a_mesh():
     batch = jnp.stack([made(seed=i) for i in range(8)])
 
     def score(logits, weight):
-        return scores.score_maps(
-            logits,
-            unit="region",
-            radius=1,
-            size=(20, 21),
-            class_weight=weight,
-            class_evidence="expected",
-        ).score
+        balance = RoundBalance(weight)
+        return scores.score_maps(logits, EXPECTED, size=(20, 21), balance=balance).score
 
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     spread = jax.shard_map(
@@ -85,13 +76,9 @@ def test_true_weight_and_void():
     logits = made()
     true = np.random.default_rng(3).integers(0, 5, (9, 11)).astype(np.uint8)
     true[2:4] = 255
-    plain = region(logits)
-    maps = region(
-        logits,
-        class_weight=jnp.asarray(WEIGHT),
-        class_evidence="true",
-        true_class=jnp.asarray(true),
-    )
+    plain = score_maps(logits, Scoring())
+    scoring = Scoring(class_evidence="true")
+    maps = score_maps(logits, scoring, balance=WEIGHTED, true_class=jnp.asarray(true))
     counted = np.where(true == 255, plain.prediction, true)
     np.testing.assert_allclose(maps.score, np.asarray(plain.score) * WEIGHT[counted], rtol=1e-6)
 
@@ -99,8 +86,8 @@ def test_true_weight_and_void():
 @pytest.mark.parametrize("score", ["ripu", "impurity"])
 def test_impurity_floor(score):
     logits = halves()
-    plain = region(logits)
-    maps = region(logits, score=score, impurity_floor=0.01)
+    plain = score_maps(logits, Scoring())
+    maps = score_maps(logits, Scoring(score=score, impurity_floor=0.01))
     expected = np.maximum(plain.impurity, 0) + np.float32(0.01)
     if score == "ripu":
         expected = expected * np.asarray(plain.uncertainty)
@@ -122,12 +109,12 @@ def test_windows_of_one_class(radius):
 @pytest.mark.parametrize("score", ["ripu", "impurity"])
 def test_ties_rank_below_the_others_at_random(score):
     logits = halves()
-    plain = region(logits, score=score)
+    plain = score_maps(logits, Scoring(score=score))
+    tied = Scoring(score=score, ties="random")
     pure = np.asarray(impurity.one_class(plain.prediction, radius=1))
     assert 0 < pure.sum() < pure.size
     one, again, other = (
-        np.asarray(region(logits, score=score, ties="random", key=jax.random.key(seed)).score)
-        for seed in (0, 0, 1)
+        np.asarray(score_maps(logits, tied, key=jax.random.key(seed)).score) for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, again)
     np.testing.assert_array_equal(one[~pure], np.asarray(plain.score)[~pure])
@@ -140,23 +127,15 @@ def test_ties_rank_below_the_others_at_random(score):
 def test_class_balanced_ties_are_drawn_by_weight():
     """Order of u^(1/w): the first of all ties is of a class with its share of the weight."""
     logits = halves()
-    prediction = np.asarray(region(logits).prediction)
+    prediction = np.asarray(score_maps(logits, Scoring()).prediction)
     pure = np.asarray(impurity.one_class(jnp.asarray(prediction), radius=1))
     weight = jnp.asarray([1.0, 1.0, 1.0, 4.0, 1.0])
-    drawn = jax.jit(
-        jax.vmap(
-            lambda key: (
-                scores.score_maps(
-                    logits,
-                    unit="region",
-                    radius=1,
-                    ties="class_balanced",
-                    tie_weight=weight,
-                    key=key,
-                ).score
-            )
-        )
-    )(jax.random.split(jax.random.key(0), 400))
+    balanced_ties, balance = Scoring(ties="class_balanced"), RoundBalance(tie_weights=weight)
+
+    def draw(key):
+        return scores.score_maps(logits, balanced_ties, balance=balance, key=key).score
+
+    drawn = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 400))
     first = np.where(pure[None], drawn, -np.inf).reshape(400, -1).argmax(axis=1)
     mass = np.asarray(weight)[prediction[pure]]
     share = mass[prediction[pure] == 3].sum() / mass.sum()
@@ -166,8 +145,8 @@ def test_class_balanced_ties_are_drawn_by_weight():
     )
     # The same numbers as without weights, in another order across classes, not within one.
     key = jax.random.key(5)
-    equal = np.asarray(region(logits, ties="random", key=key).score)
-    balanced = region(logits, ties="class_balanced", tie_weight=weight, key=key).score
+    equal = np.asarray(score_maps(logits, Scoring(ties="random"), key=key).score)
+    balanced = score_maps(logits, balanced_ties, balance=balance, key=key).score
     for c in (1, 3):
         at = pure & (prediction == c)
         order = np.argsort(equal[at])
@@ -176,7 +155,7 @@ def test_class_balanced_ties_are_drawn_by_weight():
 
 def test_a_diverged_network_is_seen_behind_ties():
     logits = halves().at[3, 3, 0].set(jnp.nan)
-    maps = region(logits, ties="random", key=jax.random.key(0))
+    maps = score_maps(logits, Scoring(ties="random"), key=jax.random.key(0))
     assert np.isnan(maps.score).any()
 
 
@@ -187,18 +166,13 @@ def test_cap_of_an_image():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("scoring", "message"),
     [
-        ({"class_evidence": "expcted"}, InputError, "did you mean 'expected'"),
-        ({"ties": "randm"}, InputError, "did you mean 'random'"),
-        ({"ties": "random", "score": "entropy"}, ValueError, "no impurity"),
-        ({"impurity_floor": 0.1, "score": "random"}, ValueError, "no impurity"),
-        ({"impurity_floor": -0.1}, ValueError, "0 or more"),
-        ({"class_evidence": "true"}, ValueError, "needs the true classes"),
-        ({"ties": "random"}, ValueError, "needs a key"),
-        ({"ties": "class_balanced"}, ValueError, "needs their weights"),
+        (Scoring(class_evidence="true"), "needs the true classes"),
+        (Scoring(ties="random"), "needs a key"),
+        (Scoring(ties="class_balanced"), "needs their weights"),
     ],
 )
-def test_bad_arguments(arguments, error, message):
-    with pytest.raises(error, match=message):
-        scores.score_maps(made(), **{"unit": "region", "radius": 1, **arguments})
+def test_what_is_missing_is_named(scoring, message):
+    with pytest.raises(ValueError, match=message):
+        scores.score_maps(made(), scoring, balance=WEIGHTED)

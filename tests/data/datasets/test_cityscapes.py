@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data.labels import CITYSCAPES_19, SYNTHIA_16
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 
 FRAMES = {
     "train": ("zurich_000001_000019", "aachen_000002_000019", "aachen_000001_000019"),
@@ -54,16 +55,16 @@ def test_images_are_resized_and_labels_native(files, tmp_path, split):
         image, ids = written[frame]
         resized = Image.fromarray(image).resize((40, 20), Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(records[i]["image"], np.asarray(resized))
-        label = CITYSCAPES_19.from_label_id[ids]
+        label = LABEL_IDS.table(CITYSCAPES_19)[ids]
         np.testing.assert_array_equal(records[i]["label"], label)
         assert records.class_pixels[i].tolist() == [int((label == c).sum()) for c in range(19)]
 
 
 def test_sixteen_classes(files, tmp_path):
     root, written = files
-    records = opened(root, tmp_path, "val", num_classes=16)
+    records = opened(root, tmp_path, "val", label_space="synthia_16")
     ids = written[FRAMES["val"][0]][1]
-    np.testing.assert_array_equal(records.label(0), SYNTHIA_16.from_label_id[ids])
+    np.testing.assert_array_equal(records.label(0), LABEL_IDS.table(SYNTHIA_16)[ids])
 
 
 def test_archives(files, tmp_path):
@@ -87,21 +88,28 @@ def test_errors(files, tmp_path):
     root, _ = files
     label = root / "gtFine" / "val" / "lindau" / "lindau_000000_000019_gtFine_labelIds.png"
     Image.fromarray(np.full((32, 64), 255, np.uint8)).save(label)
-    with pytest.raises(InputError, match=r"labelIds\.png: unknown label ids 255; .* not train ids"):
+    with pytest.raises(
+        InputError, match=r"labelIds\.png: unknown label ids 255 found, .* train ids"
+    ):
         opened(root, tmp_path)
     label.unlink()
-    with pytest.raises(InputError, match=r"gtFine/val: no file ends in _gtFine_labelIds\.png"):
+    with pytest.raises(InputError, match=r"gtFine/val: no file that ends in _gtFine_labelIds\.png"):
         opened(root, tmp_path)
     shutil.rmtree(root / "gtFine" / "val")
-    with pytest.raises(InputError, match=r"gtFine/val: not there, nor in .* expected leftImg8bit/"):
+    with pytest.raises(
+        InputError, match=r"gtFine/val: nothing found, nor .* expected leftImg8bit/"
+    ):
         opened(root, tmp_path)
     (tmp_path / "list.txt").write_text("aachen\n")
-    with pytest.raises(InputError, match="Cityscapes has its own splits"):
+    with pytest.raises(
+        InputError,
+        match=r"files: .*list\.txt' found, expected none, as Citysc",
+    ):
         opened(root, tmp_path, files=tmp_path / "list.txt")
 
 
 def test_unknown_split(files, tmp_path):
-    with pytest.raises(InputError, match="no split 'test'; expected one of train, val"):
+    with pytest.raises(InputError, match="a split 'test' found, expected one of train, val"):
         opened(files[0], tmp_path, "test")
 
 
@@ -113,6 +121,8 @@ def test_one_size_in_a_split(files, tmp_path):
     label = root / "gtFine" / "train" / f"{name}_gtFine_labelIds.png"
     Image.fromarray(np.stack(3 * [small], -1)).save(image)
     Image.fromarray(small).save(label)
-    with pytest.raises(InputError, match=r"zurich.*: 32 x 16 pixels, but .*aachen.* has 64 x 32;"):
+    with pytest.raises(
+        InputError, match=r"zurich.*: 32 x 16 pixels found, expected 64 x 32 as .*aach"
+    ):
         opened(root, tmp_path)
     assert not list((tmp_path / "data").glob("cityscapes/*/1.0.0"))

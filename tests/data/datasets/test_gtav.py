@@ -5,22 +5,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import png
-from cbda_jax.data.labels import CITYSCAPES_19, LABEL_COLOURS
+from cbda_jax.data import images
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
 from cbda_jax.data.prepare import create_builder, prepare_builder
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19
 
+COLOURS = np.array(list(LABEL_IDS.colours.values()), np.uint8)
 SIZE = (20, 38)  # stored; the files are 52 x 96
 
 
 def write_label(path: Path, ids: np.ndarray, kind: str = "palette") -> None:
     if kind == "colour":
-        Image.fromarray(LABEL_COLOURS[ids]).save(path)
+        Image.fromarray(COLOURS[ids]).save(path)
         return
     image = Image.fromarray(ids)
     if kind == "palette":
-        image.putpalette(LABEL_COLOURS.ravel().tolist())
+        image.putpalette(COLOURS.ravel().tolist())
     image.save(path)
 
 
@@ -59,7 +61,7 @@ def test_records_are_resized_files_with_train_ids(files, tmp_path):
         resized = Image.fromarray(image).resize(SIZE[::-1], Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(record["image"], np.asarray(resized))
         nearest = Image.fromarray(ids).resize(SIZE[::-1], Image.Resampling.NEAREST)
-        expected = CITYSCAPES_19.from_label_id[np.asarray(nearest)]
+        expected = LABEL_IDS.table(CITYSCAPES_19)[np.asarray(nearest)]
         assert record["label"].dtype == np.uint8
         np.testing.assert_array_equal(record["label"], expected)
         counts = [(expected == c).sum() for c in range(19)]
@@ -73,7 +75,8 @@ def test_all_kinds_of_label_files_read_alike(tmp_path, kind):
     # Without 18 and 34, whose colours are those of 17 and 26; 0 to 4 are all black.
     ids = np.array([[7, 11, 26, 33, 23], [17, 19, 20, 0, 5]], np.uint8)
     write_label(tmp_path / "label.png", ids, kind)
-    read = png.read_label_ids((tmp_path / "label.png").read_bytes(), "label.png")
+    data = (tmp_path / "label.png").read_bytes()
+    read = images.read_label_ids(data, "label.png", LABEL_IDS.colours)
     np.testing.assert_array_equal(read, ids)
 
 
@@ -92,11 +95,15 @@ def test_preparing_again_changes_nothing_and_another_size_is_another_folder(
     } == state
     assert opened(root / ".." / "gtav", tmp_path).directory == first.directory
     (tmp_path / "other").symlink_to(root)
-    for options in ({"size": (21, 38)}, {"num_classes": 16}, {"root": tmp_path / "other"}):
+    for options in (
+        {"size": (21, 38)},
+        {"label_space": "synthia_16"},
+        {"root": tmp_path / "other"},
+    ):
         assert (
             opened(**{"root": root, "tmp_path": tmp_path, **options}).directory != first.directory
         )
-    assert opened(root, tmp_path, num_classes=16).num_classes == 16
+    assert opened(root, tmp_path, label_space="synthia_16").num_classes == 16
 
 
 def test_a_list_selects_images(files, tmp_path):
@@ -119,7 +126,7 @@ def test_published_pairs_of_different_size_are_stretched(files, tmp_path):
 def test_manual_dir_stands_for_the_root(files, tmp_path):
     root, _ = files
     builder = create_builder("gtav", data_dir=tmp_path / "data", size=SIZE)
-    with pytest.raises(InputError, match="no folder is given"):
+    with pytest.raises(InputError, match="gtav: no folder of files found, expected root="):
         prepare_builder(builder)
     prepare_builder(builder, manual_dir=root)
     assert builder.info.splits["train"].num_examples == 5
@@ -216,25 +223,52 @@ def sixteen_bits(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (no_root, r"gtav: not there; expected a folder with images/\*\.png and labels"),
-        (no_labels, r"gtav/labels: not there, nor in a \.zip or \.tar .* expected images/"),
-        (no_png, r"gtav/images: no file ends in \.png; expected images/"),
-        (no_label, r"images/00002\.png: image without label \(1 such images\); expected its label"),
-        (no_image, r"labels/00002\.png: label without image \(1 such labels\); expected its image"),
+        (no_root, r"gtav: nothing found, expected a folder with images/\*\.png and labels"),
+        (no_labels, r"gtav/labels: nothing found, nor in a \.zip or \.tar .* expected images/"),
+        (no_png, r"gtav/images: no file that ends in \.png found, expected images/"),
+        (
+            no_label,
+            r"images/00002\.png: image without label \(1 such images\) found, expected its",
+        ),
+        (
+            no_image,
+            r"labels/00002\.png: label without image \(1 such labels\) found, expected its",
+        ),
         (truncated_image, r"images/00010\.png: a damaged PNG \(.*truncated"),
         (truncated_label, r"labels/00010\.png: a damaged PNG \("),
-        (truncated_header, r"labels/00010\.png: not a PNG"),
-        (empty_file, r"labels/00010\.png: the file is empty; expected a PNG"),
-        (empty_image, r"images/00010\.png: the file is empty; expected a PNG\. Copy it again"),
-        (text, r"labels/00010\.png: not a PNG \(it begins with b'<html>40'\); expected a PNG"),
+        (
+            truncated_header,
+            r"labels/00010\.png: a file that begins with b'\\x89PNG\\r\\n\\x1a\\n' found",
+        ),
+        (empty_file, r"labels/00010\.png: an empty file found, expected a PNG"),
+        (empty_image, r"images/00010\.png: an empty file found, expected a PNG; copy it again"),
+        (text, r"labels/00010\.png: a file that begins with b'<html>40' found, expected a PNG"),
         (one_flipped_bit, r"labels/00010\.png: a damaged PNG \(the checksum of its part b'IDAT'"),
-        (four_bits, r"labels/00010\.png: a PNG of 4 bits and colour type 0; expected 8-bit label"),
-        (same_name, r"images/again/00010\.png: the same name as .*images/00010\.png; expected"),
-        (not_a_png, r"images/00010\.png: not a PNG \(it begins with b'\\xff\\xd8"),
-        (other_size, r"labels/00010\.png: 95 x 52 pixels, but its image .*00010\.png has 96 x 52"),
-        (unknown_ids, r"labels/00010\.png: unknown label ids 77, 255; expected ids of 0 to 34"),
-        (unknown_colours, r"labels/00010\.png: 1 colours that no class has, such as \(1, 2, 3\)"),
-        (sixteen_bits, r"labels/00010\.png: a PNG of 16 bits and colour type 0; expected 8-bit"),
+        (
+            four_bits,
+            r"labels/00010\.png: a PNG of 4 bits and colour type 0 found, expected 8-bit",
+        ),
+        (
+            same_name,
+            r"images/again/00010\.png: the same name as .*images/00010\.png found,",
+        ),
+        (not_a_png, r"images/00010\.png: a file that begins with b'\\xff\\xd8"),
+        (
+            other_size,
+            r"labels/00010\.png: 95 x 52 pixels found, expected 96 x 52, as its image",
+        ),
+        (
+            unknown_ids,
+            r"labels/00010\.png: unknown label ids 77, 255 found, expected .* 0 to 34,",
+        ),
+        (
+            unknown_colours,
+            r"labels/00010\.png: 1 colours that no class has, such as \(1, 2, 3\),",
+        ),
+        (
+            sixteen_bits,
+            r"labels/00010\.png: a PNG of 16 bits and colour type 0 found, expected 8",
+        ),
     ],
 )
 def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path, spoil, message):
@@ -248,7 +282,7 @@ def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path, spoil, messag
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     rest = {path for path in (tmp_path / "data" / "gtav").rglob("*") if path.is_file()}
     assert {path.name for path in rest - before.keys()} == {".1.0.0.lock", "metadata.json"}
-    with pytest.raises(InputError, match="no prepared data set"):
+    with pytest.raises(InputError, match="expected a prepared data set"):
         opened(root, tmp_path, prepare=False)
 
 
@@ -265,9 +299,12 @@ def test_mended_files_prepare(files, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "list.txt: cannot be read"),
-        ("\n", "list.txt: no image is listed"),
-        ("00001.png\n00009.png\n", "list.txt: 1 of 2 listed images are not there, such as '00009'"),
+        (None, "list.txt: a list that cannot be read"),
+        ("\n", "list.txt: no image found, expected one image name a line"),
+        (
+            "00001.png\n00009.png\n",
+            "list.txt: 1 of 2 listed images that are not there, such as '00009',",
+        ),
     ],
 )
 def test_bad_lists(files, tmp_path, content, message):
@@ -281,9 +318,9 @@ def test_bad_lists(files, tmp_path, content, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": (0, 38)}, r"size is \(0, 38\); expected \(height, width\)"),
-        ({"size": (720,)}, r"size is \(720,\); expected"),
-        ({"num_classes": 20}, "num_classes is 20"),
+        ({"size": (0, 38)}, r"size: \(0, 38\) found, expected \(height, width\)"),
+        ({"size": (720,)}, r"size: \(720,\) found, expected"),
+        ({"label_space": "cityscapes_20"}, "label_space: 'cityscapes_20' found, expected one of"),
     ],
 )
 def test_bad_options(files, tmp_path, options, message):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from cbda_jax.data.datasets.synthetic_city import draw_scene
-from cbda_jax.data.labels import CITYSCAPES_19, IGNORE, class_pixels
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19, IGNORE
 
 H, W = 96, 192
 RARE = ("wall", "fence", "traffic light", "rider", "truck", "bus", "train", "motorcycle")
@@ -20,7 +20,7 @@ def census(request):
     counts, ignored = [], 0
     for seed in range(100):
         _, label = draw_scene(request.param, seed, H, W)
-        counts.append(class_pixels(label, 19))
+        counts.append(CITYSCAPES_19.class_pixels(label))
         ignored += np.count_nonzero(label == IGNORE)
     return request.param, np.stack(counts), ignored / (100 * H * W)
 

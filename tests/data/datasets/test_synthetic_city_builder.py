@@ -10,9 +10,9 @@ from PIL import Image
 
 from cbda_jax.data.datasets.synthetic_city import builder as synthetic_city
 from cbda_jax.data.datasets.synthetic_city import draw_scene
-from cbda_jax.data.labels import class_pixels
 from cbda_jax.data.prepare import create_builder, prepare_builder
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19
 
 SMALL = {
     "height": 40,
@@ -54,7 +54,7 @@ def test_records_are_the_drawn_scenes_in_order(prepared, split):
         np.testing.assert_array_equal(np.asarray(stored), label)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(record["image"]))), image)
         assert record["class_pixels"].dtype == np.int64
-        np.testing.assert_array_equal(record["class_pixels"], class_pixels(label, 19))
+        np.testing.assert_array_equal(record["class_pixels"], CITYSCAPES_19.class_pixels(label))
 
 
 def test_splits_hold_different_scenes(prepared):
@@ -130,9 +130,13 @@ def test_scene_seeds_never_meet():
 @pytest.mark.parametrize(
     ("values", "found"),
     [
-        ({"height": 8}, "8 x 192"),
-        ({"target_val": 0}, "target_val is 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"height": 8}, "size: scenes of 8 x 192 pixels found, expected at least 32 x 32"),
+        ({"target_val": 0}, "target_val: 0 found, expected 1 to"),
+        ({"seed": -1}, "seed: -1 found, expected 0 to 2000"),
+        (
+            {"label_space": "synthia_16"},
+            "label_space: 'synthia_16' found, expected 'cityscapes_19', the 19 classes that syn",
+        ),
     ],
 )
 def test_bad_values(values, found):

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import png
-from cbda_jax.data.labels import SYNTHIA_13, SYNTHIA_16
+from cbda_jax.data import images
+from cbda_jax.data.datasets.synthia import SYNTHIA_IDS, Synthia
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import SYNTHIA_13, SYNTHIA_16
 
 
 def label_png(ids):
@@ -40,12 +41,12 @@ def test_red_channel_is_the_class():
         )
     )
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)))[..., 0], ids)
-    np.testing.assert_array_equal(png.read_synthia_ids(label_png(ids), "x"), ids)
+    np.testing.assert_array_equal(images.read_synthia_ids(label_png(ids), "x"), ids)
 
 
 @pytest.mark.parametrize("parent", ["", "RAND_CITYSCAPES"])
-@pytest.mark.parametrize(("num_classes", "space"), [(None, SYNTHIA_16), (13, SYNTHIA_13)])
-def test_records(tmp_path, parent, num_classes, space):
+@pytest.mark.parametrize(("name", "space"), [(None, SYNTHIA_16), ("synthia_13", SYNTHIA_13)])
+def test_records(tmp_path, parent, name, space):
     ids = np.arange(23, dtype=np.uint8).repeat(2)[None].repeat(20, 0)
     write(tmp_path / "synthia", ids, parent)
     records = open_records(
@@ -53,20 +54,20 @@ def test_records(tmp_path, parent, num_classes, space):
         data_dir=tmp_path / "data",
         root=tmp_path / "synthia",
         size=ids.shape,
-        num_classes=num_classes,
+        label_space=name,
     )
     assert records.ids == ("0000000", "0000001")
-    assert records.num_classes == space.num_classes
-    np.testing.assert_array_equal(records[0]["label"], space.from_synthia[ids])
-    np.testing.assert_array_equal(records[1]["label"], space.from_synthia[np.roll(ids, 1, axis=1)])
+    assert (records.label_space, records.classes) == (space.name, space.classes)
+    table = SYNTHIA_IDS.table(space)
+    np.testing.assert_array_equal(records[0]["label"], table[ids])
+    np.testing.assert_array_equal(records[1]["label"], table[np.roll(ids, 1, axis=1)])
     assert (records.class_pixels == 2 * 20).all()
 
 
 def test_default_is_the_recipe():
-    from cbda_jax.data.datasets.synthia import Synthia
-
     config = Synthia.BUILDER_CONFIGS[0]
-    assert (config.size, config.num_classes) == ((760, 1280), 16)
+    assert (config.size, config.label_space) == ((760, 1280), "synthia_16")
+    assert config.name == "h760_w1280_c16"
 
 
 def test_other_kinds_of_label_files_are_refused(tmp_path):
@@ -88,7 +89,9 @@ def test_other_kinds_of_label_files_are_refused(tmp_path):
     wide = np.zeros((20, 46, 3), np.uint16)
     wide[0, :3, 0] = 23, 300, 65535
     path.write_bytes(bytes(imagecodecs.png_encode(wide)))
-    with pytest.raises(InputError, match=r"0000001\.png: unknown label ids 23, 255; .* 0 to 22"):
+    with pytest.raises(
+        InputError, match=r"0000001\.png: unknown label ids 23, 255 found.* 0 to 22"
+    ):
         opened()
     path.write_bytes(label_png(ids))
     assert len(opened()) == 2
@@ -97,6 +100,6 @@ def test_other_kinds_of_label_files_are_refused(tmp_path):
 def test_the_archive_is_to_be_extracted(tmp_path):
     (tmp_path / "SYNTHIA_RAND_CITYSCAPES.rar").write_bytes(b"Rar!")
     with pytest.raises(
-        InputError, match=r"RGB: not there.*Extract SYNTHIA_RAND_CITYSCAPES\.rar first"
+        InputError, match=r"RGB: nothing found.*; extract SYNTHIA_RAND_CITYSCAPES\.rar$"
     ):
         open_records("synthia", data_dir=tmp_path / "d", root=tmp_path)

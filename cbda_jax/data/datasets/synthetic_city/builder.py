@@ -1,18 +1,17 @@
 """The TFDS data set `synthetic_city`: scenes drawn on first use, kept as ArrayRecord files."""
 
 import dataclasses
-import io
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 from tqdm import tqdm
 
+from cbda_jax.data.datasets.base import LabelledBuilder
+from cbda_jax.data.datasets.cityscapes import LABEL_IDS
 from cbda_jax.data.datasets.synthetic_city.scene import VERSION, draw_scene
-from cbda_jax.data.labels import CITYSCAPES_19, class_pixels
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19, label_space
 
 SPLITS = ("source_train", "target_train", "target_val", "target_test")
 """The labelled source, the pool that is queried, and two target sets that are only evaluated."""
@@ -32,6 +31,7 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
         target_val: how many target scenes to watch training with.
         target_test: how many target scenes to report on.
         seed: other seeds draw other scenes, in 0..2000.
+        label_space: "cityscapes_19", in which scenes are drawn.
 
     Raises:
         InputError: a value is out of range.
@@ -45,19 +45,27 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
     target_val: int = 60
     target_test: int = 100
     seed: int = 0
+    label_space: str = CITYSCAPES_19.name
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 32:
             raise InputError(
-                f"scenes of {self.height} x {self.width} pixels are too small; at least 32 x 32."
+                f"size: scenes of {self.height} x {self.width} pixels found, expected at least "
+                "32 x 32; correct it"
             )
         for split in SPLITS:
             if not 1 <= self.scenes(split) <= _SEEDS_A_SPLIT:
                 raise InputError(
-                    f"{split} is {self.scenes(split)}; expected 1 to {_SEEDS_A_SPLIT} scenes."
+                    f"{split}: {self.scenes(split)} found, expected 1 to {_SEEDS_A_SPLIT} scenes; "
+                    "correct it"
                 )
         if not 0 <= self.seed <= 2000:
-            raise InputError(f"seed is {self.seed}; expected 0 to 2000.")
+            raise InputError(f"seed: {self.seed} found, expected 0 to 2000; correct it")
+        if label_space(self.label_space) != CITYSCAPES_19:
+            raise InputError(
+                f"label_space: {self.label_space!r} found, expected {CITYSCAPES_19.name!r}, the 19 "
+                "classes that synthetic_city is drawn in; set it, and num_classes to 19"
+            )
         counts = "-".join(str(self.scenes(split)) for split in SPLITS)
         self.name = f"{self.height}x{self.width}_{counts}_seed{self.seed}"
         self.description = f"{counts} scenes of {self.height} x {self.width} pixels"
@@ -71,36 +79,25 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
         return (self.seed * len(SPLITS) + SPLITS.index(split)) * _SEEDS_A_SPLIT + index
 
 
-class SyntheticCity(tfds.core.GeneratorBasedBuilder):
+class SyntheticCity(LabelledBuilder):
     """Street scenes of the 19 Cityscapes classes in two domains, drawn and labelled by a program.
 
-    A record holds `image_id` ("target_train_00017"), `image` and `label` (PNG; the label is mode L
-    with train ids, 255 = ignore) and `class_pixels` (int64 [19], how many pixels each class has).
-    Scenes keep their order, and a smaller split is the beginning of a larger one.
+    A record's id is "target_train_00017", say. Scenes keep their order, and a smaller split is the
+    beginning of a larger one.
     """
 
     VERSION = tfds.core.Version(VERSION)
 
     BUILDER_CONFIGS: ClassVar[list[SyntheticCityConfig]] = [SyntheticCityConfig()]
-    OWN_PROGRESS_BAR = True
+    # Scenes have no files; this is how predictions of them are written.
+    ENCODING = LABEL_IDS
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "image_id": tfds.features.Text(),
-            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-            "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-            "class_pixels": tfds.features.Tensor(
-                shape=(CITYSCAPES_19.num_classes,), dtype=np.int64
-            ),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Procedurally drawn street scenes of two domains, labelled.",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,
-        )
+    def find_splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+        return SPLITS
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+    def generate_splits(self, dl_manager: Any) -> dict[str, Any]:
+        """Split name -> its scenes."""
         del dl_manager  # nothing to download
         return {split: self._generate_examples(split) for split in SPLITS}
 
@@ -113,19 +110,4 @@ class SyntheticCity(tfds.core.GeneratorBasedBuilder):
         for index in scenes:
             seed = config.scene_seed(split, index)
             image, label = draw_scene(domain, seed, config.height, config.width)
-            yield (
-                index,
-                {
-                    "image_id": f"{split}_{index:05d}",
-                    "image": _png(image),
-                    "label": _png(label),
-                    "class_pixels": class_pixels(label, CITYSCAPES_19.num_classes),
-                },
-            )
-
-
-def _png(array: np.ndarray) -> io.BytesIO:
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG", compress_level=1)
-    file.seek(0)
-    return file
+            yield index, self.example(f"{split}_{index:05d}", image, label)

@@ -15,7 +15,7 @@ from typing import no_type_check
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cbda_jax.data.labels import CITYSCAPES_19, IGNORE
+from cbda_jax.label_space import CITYSCAPES_19, IGNORE
 
 Real = float | int
 Point = tuple[Real, Real]

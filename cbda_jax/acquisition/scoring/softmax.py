@@ -1,4 +1,4 @@
-"""Entropy and predicted class of every pixel, from logits at the network's resolution.
+"""Maps of every pixel's softmax, from logits at the network's resolution, in one pass over them.
 
 The upsampled logits are never in memory. Each is a weighted sum of a few rows of the low-resolution
 logits whose columns are already upsampled. All pixels of the result that lie between the same
@@ -8,16 +8,17 @@ into one loop, vectorised along the width.
 
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Shaped
 
 from cbda_jax.acquisition.scoring.stencil import Stencil
+from cbda_jax.platform import resolve
 
 EPSILON = 1e-6
 """What the reference implementation of RIPU adds inside its logarithms."""
@@ -32,100 +33,90 @@ LOWEST = -90.0
 ROWS_AT_ONCE = 64
 
 
-def entropy_and_prediction(
+def softmax_maps(
     logits: Float[Array, "h w classes"],
+    names: Collection[str] = ("entropy", "prediction"),
     *,
+    class_weight: Float[Array, " classes"] | None = None,
     size: tuple[int, int] | None = None,
     via: tuple[int, int] | None = None,
-) -> tuple[Float[Array, "height width"], UInt8[Array, "height width"]]:
-    """Shannon entropy of the softmax, in nats, and the most probable class of every pixel.
+    platform: str | None = None,
+) -> dict[str, Shaped[Array, "height width"]]:
+    """Maps of the softmax of every pixel, all in one pass over the logits.
 
-    The entropy is `-sum p log(p + 1e-6)` as in the reference implementation of RIPU, to 2e-6. Equal
-    logits go to the lower class. A logit more than 90 below the largest one of its low-resolution
-    pixel counts as 90 below. NaN stays NaN.
+    * "entropy": Shannon entropy in nats, `-sum p log(p + 1e-6)` as in the reference implementation
+      of RIPU, to 2e-6.
+    * "prediction": the most probable class, uint8. Equal logits go to the lower class.
+    * "confidence": its probability.
+    * "margin": its probability less that of the second-best class.
+    * "weight": the mean weight of the class, `sum over classes of p w`.
+
+    A logit more than 90 below the largest one of its low-resolution pixel counts as 90 below. NaN
+    stays NaN.
 
     Args:
         logits: `[h, w, C]`, any floating type, 2 <= C <= 255.
+        names: which maps.
+        class_weight: `[C]`, w of "weight".
         size: (H, W) of the result; bilinear, corners aligned. None: (h, w).
         via: a size through which to interpolate first, such as that of the network's input.
+        platform: that the program is for, see `platform.resolve`.
 
     Returns:
-        entropy `[H, W]` float32 and prediction `[H, W]` uint8.
+        The maps by name, `[H, W]` float32 (the prediction uint8).
+
+    Raises:
+        ValueError: an impossible number of classes.
     """
-    entropy, prediction = _softmax_maps(logits, None, size, via)
-    return entropy, prediction
-
-
-def entropy_prediction_and_weight(
-    logits: Float[Array, "h w classes"],
-    class_weight: Float[Array, " classes"],
-    *,
-    size: tuple[int, int] | None = None,
-    via: tuple[int, int] | None = None,
-) -> tuple[
-    Float[Array, "height width"], UInt8[Array, "height width"], Float[Array, "height width"]
-]:
-    """As `entropy_and_prediction`, and the mean weight of a pixel's class under its softmax.
-
-    Args:
-        logits: of `entropy_and_prediction`.
-        class_weight: `[C]`, w in the mean `sum over classes of p w`.
-        size: of `entropy_and_prediction`.
-        via: of `entropy_and_prediction`.
-
-    Returns:
-        entropy `[H, W]` float32, prediction `[H, W]` uint8 and mean weight `[H, W]` float32.
-    """
-    entropy, prediction, weight = _softmax_maps(logits, class_weight.astype(jnp.float32), size, via)
-    return entropy, prediction, weight
-
-
-def _softmax_maps(
-    logits: jax.Array,
-    class_weight: jax.Array | None,
-    size: tuple[int, int] | None,
-    via: tuple[int, int] | None,
-) -> tuple[jax.Array, ...]:
     height, width, classes = logits.shape
     if not 2 <= classes <= 255:
         raise ValueError(f"logits of {classes} classes: expected [h, w, C] with 2 to 255 classes")
     size = (height, width) if size is None else size
     via = size if via is None else via
+    # All rows at once, but on CPUs.
+    at_once = ROWS_AT_ONCE if resolve(platform) == "cpu" else None
+    weight = None if class_weight is None else class_weight.astype(jnp.float32)
 
-    def of_pixels(planes: list[jax.Array]) -> tuple[jax.Array, ...]:
-        maps = _entropy(planes), _prediction(planes)
-        return maps if class_weight is None else (*maps, _mean_weight(planes, class_weight))
+    def of_pixels(planes: list[jax.Array]) -> dict[str, jax.Array]:
+        maps = {name: _MAPS[name](planes) for name in names if name in _MAPS}
+        if "weight" in names and weight is not None:
+            maps["weight"] = _mean_weight(planes, weight)
+        return maps
 
     if via == size == (height, width):
-        return _as_given(logits, of_pixels)
+        return _as_given(logits, of_pixels, at_once)
     rows = Stencil.bilinear((height, via[0], size[0]))
     columns = Stencil.bilinear((width, via[1], size[1]))
-    return _upsampled(_centred(logits), rows, columns, of_pixels)
+    return _upsampled(_centred(logits), rows, columns, of_pixels, at_once)
 
 
-def _as_given(logits: jax.Array, of_pixels: Callable) -> tuple[jax.Array, ...]:
+def _as_given(logits: jax.Array, of_pixels: Callable, at_once: int | None) -> dict[str, jax.Array]:
     """Maps of a few rows at a time."""
     height = logits.shape[0]
-    at_once = min(_rows_at_once(height), height)
+    at_once = min(at_once or height, height)
     # The last block starts early and overlaps the one before: no padded copy of the logits.
     first = np.minimum(np.arange(0, height, at_once), height - at_once).astype(np.int32)
 
-    def block(first: jax.Array) -> tuple[jax.Array, ...]:
+    def block(first: jax.Array) -> dict[str, jax.Array]:
         rows = _centred(lax.dynamic_slice_in_dim(logits, first, at_once))
         return of_pixels([rows[:, :, c] for c in range(rows.shape[2])])
 
     maps = _blockwise(block, jnp.asarray(first))
     row = np.arange(height)
     place = row + (np.arange(len(first)) * at_once - first)[row // at_once]
-    return tuple(x.reshape(-1, *x.shape[2:])[place] for x in maps)
+    return {name: x.reshape(-1, *x.shape[2:])[place] for name, x in maps.items()}
 
 
 def _upsampled(
-    logits: jax.Array, rows: Stencil, columns: Stencil, of_pixels: Callable
-) -> tuple[jax.Array, ...]:
+    logits: jax.Array,
+    rows: Stencil,
+    columns: Stencil,
+    of_pixels: Callable,
+    at_once: int | None,
+) -> dict[str, jax.Array]:
     """Maps of a few groups of rows at a time."""
     reach = len(rows.weight)
-    at_once = min(max(_rows_at_once(len(rows.start)) // rows.slots, 1), rows.groups)
+    at_once = min(max((at_once or len(rows.start)) // rows.slots, 1), rows.groups)
     blocks = -(-rows.groups // at_once)
     below = blocks * at_once + reach - 1 - rows.length
     logits = jnp.pad(logits, ((0, max(below, 0)), (0, columns.padding), (0, 0)), "edge")
@@ -134,21 +125,17 @@ def _upsampled(
     weight = np.pad(weight, ((0, blocks * at_once - rows.groups), (0, 0), (0, 0)))
     weight = jnp.asarray(weight.reshape(blocks, at_once, reach, rows.slots))
 
-    def block(first_and_weight: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+    def block(first_and_weight: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
         first, weight = first_and_weight
         wide = _stretched(lax.dynamic_slice_in_dim(logits, first, at_once + reach - 1), columns)
         return of_pixels([_lines(wide[:, c], weight) for c in range(wide.shape[1])])
 
     maps = _blockwise(block, (at_once * jnp.arange(blocks), weight))
     shape = (blocks * at_once * rows.slots, len(columns.start))
-    return tuple(x.reshape(shape)[rows.place] for x in maps)
+    return {name: x.reshape(shape)[rows.place] for name, x in maps.items()}
 
 
-def _rows_at_once(height: int) -> int:
-    return ROWS_AT_ONCE if jax.default_backend() == "cpu" else height
-
-
-def _blockwise(function: Callable, xs: Any) -> tuple[jax.Array, ...]:
+def _blockwise(function: Callable, xs: Any) -> dict[str, jax.Array]:
     """`lax.map`, which XLA's CPU backend runs on all cores.
 
     A loop bounds the memory, and keeps XLA from fusing its result into what reads it and computing
@@ -208,6 +195,19 @@ def _mean_weight(planes: list[jax.Array], class_weight: jax.Array) -> jax.Array:
     return _sum(power * class_weight[c] for c, power in enumerate(powers)) / _sum(powers)
 
 
+def _confidence(planes: list[jax.Array]) -> jax.Array:
+    powers = [jnp.exp(plane) for plane in planes]
+    return functools.reduce(jnp.maximum, powers) / _sum(powers)
+
+
+def _margin(planes: list[jax.Array]) -> jax.Array:
+    powers = [jnp.exp(plane) for plane in planes]
+    best, second = powers[0], jnp.zeros_like(powers[0])
+    for power in powers[1:]:
+        best, second = jnp.maximum(best, power), jnp.maximum(second, jnp.minimum(best, power))
+    return (best - second) / _sum(powers)
+
+
 def _prediction(planes: list[jax.Array]) -> jax.Array:
     best, index = planes[0], jnp.zeros(planes[0].shape, jnp.uint8)
     for c, plane in enumerate(planes[1:], start=1):
@@ -215,6 +215,14 @@ def _prediction(planes: list[jax.Array]) -> jax.Array:
         index = jnp.where(better, jnp.uint8(c), index)
         best = jnp.where(better, plane, best)
     return index
+
+
+_MAPS = {
+    "entropy": _entropy,
+    "prediction": _prediction,
+    "confidence": _confidence,
+    "margin": _margin,
+}
 
 
 def _sum(terms: Iterable[jax.Array]) -> jax.Array:

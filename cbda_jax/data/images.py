@@ -1,4 +1,4 @@
-"""PNG files: strict reading of what users have, fast reading and writing of what we store.
+"""Image files: strict reading of what users have, fast reading and writing of what is stored.
 
 Three kinds of label files need three ways of reading, and the wrong way fails silently: palette
 files keep their ids only as indices, 48-bit files lose them when they are narrowed to 8 bits,
@@ -8,13 +8,13 @@ coloured files need a table.
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 
 import imagecodecs
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cbda_jax.data.labels import LABEL_COLOURS
 from cbda_jax.errors import InputError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -46,21 +46,21 @@ def header(data: bytes, where: str) -> tuple[int, int, int]:
     decoders do not do for all of them.
 
     Raises:
-        InputError: The file is empty, not a PNG, truncated or damaged, or claims a size beyond all
+        InputError: the file is empty, not a PNG, truncated or damaged, or claims a size beyond all
             photographs.
     """
     if not data:
-        raise InputError(f"{where}: the file is empty; expected a PNG. Copy it again.")
+        raise InputError(f"{where}: an empty file found, expected a PNG; copy it again")
     if not data.startswith(_SIGNATURE) or len(data) < 33:
         raise InputError(
-            f"{where}: not a PNG (it begins with {data[:8]!r}); expected a PNG. Copy it again."
+            f"{where}: a file that begins with {data[:8]!r} found, expected a PNG; copy it again"
         )
     _check_chunks(data, where)
     width, height, depth, colour_type, interlace = struct.unpack_from(">IIBBxxB", data, 16)
     if not 1 <= width * height <= MOST_PIXELS:
         raise InputError(
-            f"{where}: a PNG of {width} x {height} pixels; expected 1 to {MOST_PIXELS} pixels in"
-            " all. Copy or download it again."
+            f"{where}: a PNG of {width} x {height} pixels found, expected 1 to {MOST_PIXELS} "
+            "pixels in all; copy or download it again"
         )
     return depth, colour_type, interlace
 
@@ -69,29 +69,38 @@ def read_image(data: bytes, where: str) -> UInt8[np.ndarray, "height width 3"]:
     """Decodes a user's 8-bit photograph to RGB.
 
     Raises:
-        InputError: Empty, truncated, not a PNG, or of more than 8 bits a channel.
+        InputError: empty, truncated, not a PNG, or of more than 8 bits a channel.
     """
     depth, _, _ = header(data, where)
     if depth > 8:
-        raise InputError(f"{where}: an image of {depth} bits a channel; expected 8-bit RGB.")
+        raise InputError(
+            f"{where}: an image of {depth} bits a channel found, expected 8-bit RGB; convert it"
+        )
     return _pixels(data, where, "RGB")
 
 
-def read_label_ids(data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
-    """Decodes a Cityscapes or GTAV label file, by index, grey value or colour, to label ids.
+def read_label_ids(
+    data: bytes, where: str, colours: Mapping[int, tuple[int, int, int]]
+) -> UInt8[np.ndarray, "height width"]:
+    """Decodes a label file of 8 bits, by index, grey value or colour, to the values it holds.
+
+    Args:
+        data: the file's.
+        where: names the file in errors.
+        colours: value -> RGB, of painted files; the lowest value where some share a colour.
 
     Raises:
-        InputError: Empty, truncated, not a PNG, of another bit depth, or of unknown colours.
+        InputError: empty, truncated, not a PNG, of another bit depth, or of unknown colours.
     """
     depth, colour_type, _ = header(data, where)
     # Pillow spreads greys of fewer bits over 0 to 255, so 4-bit ids would change silently.
     if depth > 8 or (depth < 8 and colour_type != _PALETTE) or colour_type == _GREY_ALPHA:
         raise InputError(
-            f"{where}: a PNG of {depth} bits and colour type {colour_type}; expected 8-bit label"
-            " ids as palette or grey PNG."
+            f"{where}: a PNG of {depth} bits and colour type {colour_type} found, expected 8-bit "
+            "label ids as palette or grey PNG; use the original label files"
         )
     if colour_type in (_RGB, _RGBA):
-        return _ids_of_colours(_pixels(data, where, "RGB"), where)
+        return _ids_of_colours(_pixels(data, where, "RGB"), where, colours)
     return _pixels(data, where)
 
 
@@ -99,13 +108,13 @@ def read_synthia_ids(data: bytes, where: str) -> UInt8[np.ndarray, "height width
     """Decodes a SYNTHIA label file: 16-bit RGB, the class id in red, an instance number in green.
 
     Raises:
-        InputError: Empty, truncated, not a PNG, or not 16-bit RGB.
+        InputError: empty, truncated, not a PNG, or not 16-bit RGB.
     """
     depth, colour_type, _ = header(data, where)
     if (depth, colour_type) != (16, _RGB):
         raise InputError(
-            f"{where}: a PNG of {depth} bits and colour type {colour_type}; expected SYNTHIA's"
-            " 16-bit RGB labels (GT/LABELS, not GT/COLOR)."
+            f"{where}: a PNG of {depth} bits and colour type {colour_type} found, expected "
+            "SYNTHIA's 16-bit RGB labels; use GT/LABELS, not GT/COLOR"
         )
     try:
         # Pillow would narrow 16 bits to the upper 8, which are all 0.
@@ -171,30 +180,29 @@ def _pixels(data: bytes, where: str, mode: str | None = None) -> np.ndarray:
 
 def _broken(where: str, reason: str) -> InputError:
     return InputError(
-        f"{where}: a damaged PNG ({' '.join(reason.split())}). Copy or download it again."
+        f"{where}: a damaged PNG ({' '.join(reason.split())}) found, expected a whole one; copy or "
+        "download it again"
     )
 
 
 def _ids_of_colours(
-    colours: UInt8[np.ndarray, "height width 3"], where: str
+    painted: UInt8[np.ndarray, "height width 3"],
+    where: str,
+    colours: Mapping[int, tuple[int, int, int]],
 ) -> UInt8[np.ndarray, "height width"]:
-    packed = _pack(colours)
+    wide = painted.astype(np.uint32)
+    packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
     table: dict[int, int] = {}
-    # Some ids share a colour, such as black: the lowest stands for all of them.
-    for label_id, colour in enumerate(_pack(LABEL_COLOURS)):
-        table.setdefault(int(colour), label_id)
+    for value, (red, green, blue) in sorted(colours.items()):
+        table.setdefault(red << 16 | green << 8 | blue, value)
     found, inverse = np.unique(packed, return_inverse=True)
     unknown = [int(colour) for colour in found if int(colour) not in table]
     if unknown:
         shown = ", ".join(f"({c >> 16}, {c >> 8 & 255}, {c & 255})" for c in unknown[:5])
+        expected = "those of the data set's palette" if table else "a palette or grey PNG"
         raise InputError(
-            f"{where}: {len(unknown)} colours that no class has, such as {shown}; expected the"
-            " Cityscapes palette."
+            f"{where}: {len(unknown)} colours that no class has, such as {shown}, found, expected "
+            f"{expected}; use the original label files"
         )
     ids = np.array([table[int(colour)] for colour in found], np.uint8)
     return ids[inverse.reshape(packed.shape)]
-
-
-def _pack(colours: np.ndarray) -> np.ndarray:
-    wide = colours.astype(np.uint32)
-    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]

@@ -100,7 +100,7 @@ def test_archives_read_as_extracted(extracted, members, tmp_path, pack):
 def test_members_outside_of_the_archive_are_refused(members, tmp_path, name, kind):
     write = write_zip if kind == "zip" else write_tar
     write(tmp_path / f"all.{kind}", {**members, name: b"x"})
-    with pytest.raises(InputError, match=r"all\.\w+: its member .* outside of the folder"):
+    with pytest.raises(InputError, match=r"all\.\w+: a member .* found, expected names inside of"):
         Tree(tmp_path, "files").find("labels", ".png")
 
 
@@ -109,14 +109,14 @@ def test_a_member_without_a_name_is_refused(members, tmp_path):
     content = (tmp_path / "all.zip").read_bytes()
     # Readers end a name at its first zero.
     (tmp_path / "all.zip").write_bytes(content.replace(b"Q.png", b"\0.png"))
-    with pytest.raises(InputError, match=r"all\.zip: its member '' would lie outside"):
+    with pytest.raises(InputError, match=r"all\.zip: a member '' found, expected names inside of"):
         Tree(tmp_path, "files").find("labels", ".png")
 
 
 @pytest.mark.parametrize("name", ["SYNTHIA.rar", "gtav.tar.gz", "gtav.7z"])
 def test_archives_that_cannot_be_read_are_to_be_extracted(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(InputError, match=rf"labels: not there.*Extract {name} first\."):
+    with pytest.raises(InputError, match=rf"labels: nothing found, .*; extract {name}$"):
         Tree(tmp_path, "labels/*.png").find("labels", ".png")
 
 
@@ -129,7 +129,7 @@ def test_links_in_a_tar_are_not_followed(members, tmp_path, kind):
                 info.type, info.linkname, data = kind, "/etc/hostname", b""
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-    with pytest.raises(InputError, match=r"all\.tar:labels/00001\.png: a link; .* not followed"):
+    with pytest.raises(InputError, match=r"all\.tar:labels/00001\.png: a link found, .* not foll"):
         contents(tmp_path, tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_links_in_a_zip_are_not_followed(members, tmp_path):
             if name == "labels/00001.png":
                 info.external_attr, data = stat.S_IFLNK << 16, b"/etc/hostname"
             archive.writestr(info, data)
-    with pytest.raises(InputError, match=r"all\.zip:labels/00001\.png: a link; .* not followed"):
+    with pytest.raises(InputError, match=r"all\.zip:labels/00001\.png: a link found, .* not foll"):
         contents(tmp_path, tmp_path)
 
 
@@ -164,7 +164,9 @@ def in_two_archives(root, members):
 @pytest.mark.parametrize("pack", [twice_in_a_zip, twice_in_a_tar, in_two_archives])
 def test_a_file_that_is_there_twice_is_not_chosen(members, tmp_path, pack):
     pack(tmp_path, members)
-    with pytest.raises(InputError, match=r"labels/00002\.png: also found as .*labels/00002\.png;"):
+    with pytest.raises(
+        InputError, match=r"labels/00002\.png: the same file as .*/00002\.png found"
+    ):
         contents(tmp_path, tmp_path)
 
 
@@ -186,7 +188,7 @@ def test_no_more_is_read_than_an_image_can_have(tmp_path, monkeypatch, kind):
     else:
         (write_zip if kind == "zip" else write_tar)(tmp_path / f"all.{kind}", content)
     (file,) = Tree(tmp_path, "labels/*.png").find("labels", ".png").values()
-    with pytest.raises(InputError, match=r"labels/00001\.png: no regular file of at most 1 MiB;"):
+    with pytest.raises(InputError, match=r"labels/00001\.png: no regular file of at most 1 MiB fo"):
         file.read()
 
 
@@ -234,7 +236,7 @@ def test_names_that_no_record_can_hold(tmp_path):
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / os.fsdecode(b"caf\xe9\n.png")).write_bytes(b"x")
-    with pytest.raises(InputError, match="no name that an image can have") as error:
+    with pytest.raises(InputError, match="a name that no image can have found") as error:
         contents(tmp_path, tmp_path)
     assert len(str(error.value).splitlines()) == 1
     assert "caf\\udce9\\n.png" in str(error.value)

@@ -1,0 +1,154 @@
+"""What a round is balanced by: settings, and what follows from the answers to earlier rounds."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float32, Int64, Integer, UInt8
+
+from cbda_jax.acquisition.balance.correction import corrected_classes, corrected_weights
+from cbda_jax.acquisition.balance.weights import check_scheme, class_weights, clip_weights
+from cbda_jax.errors import InputError
+
+TIE_SCHEME = "inverse_power"
+"""Class-balanced ties are drawn by the inverse frequency of their class among the labels."""
+
+Confusion = Int64[np.ndarray, "classes classes"]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How classes are balanced.
+
+    Attributes:
+        class_balance: "none", "quota" (the budget is shared out by `class_quota`), or what scores
+            are weighted by: a key of `SCHEMES`, or the import path "module:function" of another
+            scheme.
+        class_balance_options: parameters of the scheme, as "power=0.5,prior=0.1"; those left out
+            keep the scheme's defaults.
+        weight_ratio: 0, or the largest class weight is at most this many times the smallest.
+        balance_from: round from which classes are balanced; before it, scores are unweighted and
+            there is no quota.
+
+    Raises:
+        InputError: an unknown scheme or parameter, or a number out of its range.
+    """
+
+    class_balance: str = "none"
+    class_balance_options: str = ""
+    weight_ratio: float | int = 0
+    balance_from: int = 1
+
+    def __post_init__(self) -> None:
+        if problems := [*self._problems()]:
+            raise InputError("; ".join(problems))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether scores are multiplied by weights of classes."""
+        return self.class_balance not in ("none", "quota")
+
+    @property
+    def options(self) -> Mapping[str, float]:
+        """`class_balance_options`, read.
+
+        Raises:
+            InputError: a part of it is no "name=number".
+        """
+        options = {}
+        for part in filter(None, self.class_balance_options.split(",")):
+            name, _, value = part.partition("=")
+            try:
+                options[name.strip()] = float(value)
+            except ValueError as error:
+                raise InputError(
+                    f"acquisition.class_balance_options: {part!r} found, expected name=number, "
+                    "several with commas between"
+                ) from error
+        return options
+
+    def _problems(self) -> Iterator[str]:
+        options = self.options
+        if self.weighted:
+            check_scheme(self.class_balance, options)
+        elif options:
+            yield (
+                f"acquisition.class_balance_options: {self.class_balance_options!r} found with "
+                f"class_balance {self.class_balance!r}, expected a scheme that they belong to"
+            )
+        if self.weight_ratio and not self.weight_ratio >= 1:
+            yield (
+                f"acquisition.weight_ratio: {self.weight_ratio:g} found, expected 0 or a number "
+                "from 1"
+            )
+        if self.balance_from < 1:
+            yield f"acquisition.balance_from: {self.balance_from} found, expected 1 or more"
+
+
+class RoundBalance(NamedTuple):
+    """What a round is balanced by. None of it: not at all.
+
+    Attributes:
+        weights: `[C]` float32, multiply the score, by the class that the evidence names.
+        tie_weights: `[C]` float32 above 0, by predicted class, of class-balanced ties.
+        counts: `[C]` integers, pixels of every class labelled so far: the budget is spent by a
+            quota of every predicted class.
+        group_of: `[C]` uint8, as which class a predicted one counts in the quota; None: as itself.
+    """
+
+    weights: np.ndarray | jax.Array | None = None
+    tie_weights: np.ndarray | jax.Array | None = None
+    counts: Integer[np.ndarray, " classes"] | None = None
+    group_of: UInt8[np.ndarray, " classes"] | None = None
+
+
+UNBALANCED = RoundBalance()
+"""All classes alike."""
+
+
+def round_balance(
+    balance: Balance,
+    number: int,
+    *,
+    counts: Callable[[], Int64[np.ndarray, " classes"]],
+    confusion: Callable[[], Confusion],
+    evidence: str = "argmax",
+    ties: str = "reference",
+) -> RoundBalance:
+    """What round `number` is balanced by.
+
+    A method that weighs has weights in every round, equal ones before its balance begins: so all
+    rounds are the same program.
+
+    Args:
+        balance: the settings.
+        number: of the round, from 1.
+        counts: gives the pixels of every class in the answers so far, `[C]`; called if needed.
+        confusion: gives the true by predicted classes of the picks so far, `[C, C]`; called if
+            needed.
+        evidence: `Scoring.class_evidence`; "corrected" reads the confusion.
+        ties: `Scoring.ties`; "class_balanced" ones have weights.
+    """
+    drawn = ties == "class_balanced"
+    quota = balance.class_balance == "quota"
+    if not (balance.weighted or drawn or quota):
+        return UNBALANCED
+    begun, corrected = number >= balance.balance_from, evidence == "corrected"
+
+    def weights(scheme: str, options: Mapping[str, float]) -> Float32[np.ndarray, " classes"]:
+        """By predicted class."""
+        if not begun:
+            return np.ones(len(counts()), np.float32)
+        found = class_weights(counts(), scheme, **options)
+        if balance.weight_ratio:
+            found = clip_weights(found, balance.weight_ratio)
+        return corrected_weights(found, confusion()) if corrected else found
+
+    return RoundBalance(
+        weights=weights(balance.class_balance, balance.options) if balance.weighted else None,
+        tie_weights=weights(TIE_SCHEME, {}) if drawn else None,
+        counts=counts() if quota and begun else None,
+        group_of=corrected_classes(confusion()) if quota and begun and corrected else None,
+    )

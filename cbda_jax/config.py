@@ -1,0 +1,581 @@
+"""Every field of a config, once: default, what it may hold, meaning, and when it may change.
+
+`base` makes a config of them, `check` says all that is wrong with one, `apply_argument` changes one
+by what stands behind the colon of `--config=FILE:name=value`. docs/reference/config.md is written
+from this table by scripts/write_reference.py.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ml_collections
+from ml_collections import config_dict
+
+from cbda_jax import annotation, models
+from cbda_jax.data.prepare import known_datasets
+from cbda_jax.errors import InputError, near
+from cbda_jax.fields import (
+    Field,
+    Rule,
+    at_least_0,
+    decay,
+    is_finite,
+    limit,
+    number,
+    of_method,
+    one_of,
+    registered,
+    several,
+    size,
+    switch,
+    text,
+    whole,
+)
+from cbda_jax.label_space import resolve_label_space
+from cbda_jax.methods import METHODS
+
+
+def _data_set() -> Rule:
+    """DATASET or DATASET/SPLIT."""
+    rule = registered(known_datasets, "my_module:MyBuilder")
+    return Rule(
+        f"DATASET or DATASET/SPLIT with DATASET {rule.expected}",
+        lambda value: isinstance(value, str) and rule.holds(value.partition("/")[0]),
+        rule.known,
+    )
+
+
+_RUN = (
+    Field(
+        "method",
+        "cbda",
+        one_of(METHODS),
+        "What is acquired, and which domains are trained on. Fields of `acquisition` that "
+        "are left unset follow it.",
+    ),
+    Field("seed", 0, whole(0), "Of everything that is random."),
+    Field(
+        "num_classes",
+        19,
+        whole(2, 254),
+        "How many classes are told apart: 19 (Cityscapes), 16 (shared with SYNTHIA) or 13. With a "
+        "label_space, which says it better, leave it out.",
+    ),
+    Field(
+        "label_space",
+        str,
+        Rule(
+            "the name of a label space, its import path, or None for that of num_classes",
+            lambda value: value is None or (isinstance(value, str) and value != ""),
+        ),
+        "The classes by name (cityscapes_19, synthia_16, synthia_13, a registered one), or by "
+        'import path ("my_module:MY_SPACE"). Unset: those of num_classes.',
+    ),
+    Field(
+        "network",
+        "small_unet",
+        registered(lambda: sorted(models.NETWORKS), "my_module:MyNet"),
+        "What is trained.",
+    ),
+    Field(
+        "pretrained",
+        "",
+        text('a .safetensors or .pth file, the workdir of a run, or ""'),
+        "Where the network starts: an ImageNet backbone or a whole checkpoint, or the "
+        'workdir of another run, such as one of source_only. "": random.',
+        "moved",
+    ),
+    Field(
+        "dtype",
+        "float32",
+        one_of(("float32", "bfloat16")),
+        "Of the network's arithmetic; bfloat16 keeps parameters float32.",
+    ),
+    Field(
+        "compilation_cache",
+        "~/.cache/cbda_jax/xla",
+        text('a folder, or ""'),
+        'Compiled programs are kept here between runs; "": not at all.',
+        "resume",
+    ),
+)
+_DATA = (
+    Field(
+        "data.dir",
+        "~/tensorflow_datasets",
+        text("a folder"),
+        "Prepared data sets (ArrayRecord) are kept here. The default is TFDS_DATA_DIR of "
+        "the environment where that is set.",
+        "resume",
+    ),
+    Field(
+        "data.root",
+        "",
+        text('a folder, or ""'),
+        "Holds the folders gtav/, synthia/ and cityscapes/ as downloaded; unused once prepared.",
+        "resume",
+    ),
+    Field("data.source", "synthetic_city/source_train", _data_set(), "Labelled images."),
+    Field(
+        "data.source_files",
+        "",
+        text('a text file, or ""'),
+        'A list of the source images to use, of gtav and synthia, a file name a line; "": all.',
+        "moved",
+    ),
+    Field(
+        "data.target",
+        "synthetic_city/target_train",
+        _data_set(),
+        "The images that are asked about.",
+    ),
+    Field("data.val", "synthetic_city/target_val", _data_set(), "Evaluated on while training."),
+    Field(
+        "data.test",
+        "synthetic_city/target_test",
+        _data_set(),
+        "Evaluated on at the end.",
+        "evaluate",
+    ),
+    Field("data.source_size", (96, 192), size(), "Of source images in training."),
+    Field("data.target_size", (96, 192), size(), "Of target images in the network."),
+    Field("data.source_batch", 4, whole(1), "Source images a step, of all devices."),
+    Field("data.target_batch", 4, whole(1), "Target images a step, of all devices."),
+    Field("data.flip", False, switch(), "Mirror half of the training images."),
+    Field(
+        "data.source_order",
+        "class_uniform",
+        one_of(("class_uniform", "rare_class", "shuffled")),
+        "How source images are drawn: class_uniform as in RIPU, rare_class as in DAFormer.",
+    ),
+    Field(
+        "data.rare_class_temperature",
+        0.01,
+        number("a number above 0", lambda value: value > 0),
+        "Of rare_class; lower favours rare classes more.",
+    ),
+    Field(
+        "data.source_free",
+        False,
+        switch(),
+        "Train on the target alone, from `pretrained` weights; source data is not needed.",
+    ),
+    Field("data.threads", 2, whole(1, 1024), "Threads that decode images.", "resume"),
+)
+_SYNTHETIC_CITY = (
+    *(
+        Field(
+            f"data.synthetic_city.{split}",
+            scenes,
+            whole(1, 1_000_000),
+            f"Scenes of the split {split}.",
+        )
+        for split, scenes in (
+            ("source_train", 300),
+            ("target_train", 200),
+            ("target_val", 60),
+            ("target_test", 100),
+        )
+    ),
+    Field("data.synthetic_city.seed", 0, whole(0, 2000), "Others draw other scenes."),
+)
+_TRAINING = (
+    Field("training.steps", 1000, whole(1), "How many there are in all."),
+    Field("training.optimizer", "sgd", one_of(("sgd", "adamw")), "Which one."),
+    Field("training.learning_rate", 2.5e-4, at_least_0(), "Of the backbone."),
+    Field(
+        "training.head_multiplier",
+        10.0,
+        at_least_0(),
+        "Learning rate of the head over the backbone's.",
+    ),
+    Field("training.momentum", 0.9, decay(), "Of sgd; first-moment decay of adamw."),
+    Field("training.weight_decay", 5e-4, at_least_0(), "Times the parameter."),
+    Field("training.schedule_steps", 1000, whole(1), "The poly schedule reaches 0 after them."),
+    Field("training.schedule_power", 0.9, at_least_0(), "Of the poly schedule."),
+    Field("training.warmup", 0, whole(0), "Steps of linear rise at the beginning."),
+    Field(
+        "training.restart_each_round",
+        False,
+        switch(),
+        "Start again from `pretrained` after every round, the schedule too; else one "
+        "training goes on.",
+    ),
+    Field(
+        "training.accumulate",
+        1,
+        whole(1),
+        "Cut every device's part of a batch into so many, one after the other: less memory.",
+    ),
+    Field(
+        "training.ema",
+        0.0,
+        decay(),
+        "Decay of averaged weights, which then predict and acquire; 0: off.",
+    ),
+    Field(
+        "training.colour_jitter",
+        0.0,
+        number("a number from 0 to 1", lambda value: 0 <= value <= 1),
+        "Strength of random colour changes.",
+    ),
+    Field(
+        "training.scale_range",
+        (1.0, 1.0),
+        Rule(
+            "two numbers above 0, the smaller first",
+            lambda value: (
+                isinstance(value, tuple | list)
+                and len(value) == 2
+                and all(map(is_finite, value))
+                and 0 < value[0] <= value[1]
+            ),
+        ),
+        "Random magnification, cut back to the training size.",
+    ),
+    Field("training.source_weight", 1.0, at_least_0(), "Cross entropy on source labels."),
+    Field("training.target_weight", 1.0, at_least_0(), "Cross entropy on target labels."),
+    Field(
+        "training.consistency_weight",
+        0.1,
+        at_least_0(),
+        "Local consistency of predictions on the source.",
+    ),
+    Field("training.consistency", "l1", one_of(("l1", "kl")), "Its distance."),
+    Field("training.negative_weight", 1.0, at_least_0(), "Negative learning on the target."),
+    Field(
+        "training.negative_threshold",
+        0.05,
+        number("a number above 0 and below 1", lambda value: 0 < value < 1),
+        "Classes of a lower probability are learnt not to be there.",
+    ),
+)
+_ACQUISITION = (
+    Field(
+        "acquisition.budget",
+        0.05,
+        # What picks can reach depends on the method and the images.
+        number("a number from 0 to 1", lambda value: 0 <= value <= 1),
+        "Fraction of all target pixels that is asked for, over all rounds.",
+    ),
+    Field(
+        "acquisition.rounds",
+        (400, 480, 560, 640, 720),
+        several(
+            "whole numbers, the steps before which rounds are held",
+            lambda at: type(at) is int,
+            least=0,
+        ),
+        "The steps before which rounds are held.",
+    ),
+    Field(
+        "acquisition.score",
+        str,
+        of_method(text("a name")),
+        "A key of cbda_jax.acquisition.SCORES (ripu, entropy, impurity, margin, "
+        "least_confidence, random, pixelpick), or the import path of another one: "
+        '"module:function".',
+    ),
+    Field("acquisition.unit", str, of_method(text("a name")), "region or pixel."),
+    Field(
+        "acquisition.radius",
+        int,
+        of_method(whole(0, 512)),
+        "k. Regions are (2k + 1)^2 pixels; a pixel blocks (2k + 1)^2 around itself.",
+    ),
+    Field(
+        "acquisition.share",
+        float,
+        of_method(number("a number above 0, at most 1", lambda value: 0 < value <= 1)),
+        "Which part of an image's pixels pixelpick draws from.",
+    ),
+    Field(
+        "acquisition.class_balance",
+        str,
+        of_method(text("a name")),
+        "none, quota, a key of cbda_jax.acquisition.SCHEMES (exp, inverse_power, inverse_log, "
+        "median_frequency, effective_number), or the import path of another scheme: "
+        '"module:function".',
+    ),
+    Field(
+        "acquisition.class_balance_options",
+        str,
+        of_method(text("a text")),
+        'Parameters of the scheme, such as "power=0.5,prior=0.1"; those left out keep its '
+        "defaults.",
+    ),
+    Field(
+        "acquisition.allocation",
+        str,
+        of_method(text("a name")),
+        "per_image (the same budget in every image) or global.",
+    ),
+    Field(
+        "acquisition.class_evidence",
+        str,
+        of_method(text("a name")),
+        "Of which class a pixel gets the weight: argmax (the predicted one), expected "
+        "(under the softmax), corrected (what the predicted class turned out to be so "
+        "far), true (a diagnostic).",
+    ),
+    Field(
+        "acquisition.weight_ratio",
+        float,
+        of_method(limit()),
+        "The largest class weight is at most this many times the smallest; 0: no limit.",
+    ),
+    Field(
+        "acquisition.balance_from",
+        int,
+        of_method(whole(1, 1000)),
+        "Classes are balanced from this round.",
+    ),
+    Field(
+        "acquisition.image_cap",
+        float,
+        of_method(limit()),
+        "Of a global allocation: at most so many times the even share in an image; 0: no limit.",
+    ),
+    Field(
+        "acquisition.impurity_floor",
+        float,
+        of_method(number("a number from 0 to 1", lambda value: 0 <= value <= 1)),
+        "Added to the impurity, so that windows of one class compete too; 0: off.",
+    ),
+    Field(
+        "acquisition.ties",
+        str,
+        of_method(text("a name")),
+        "How windows of one class are ranked: reference (by its epsilon), random or "
+        "class_balanced.",
+    ),
+    Field(
+        "acquisition.clamp_impurity",
+        False,
+        switch(),
+        "The reference's impurity is slightly negative in windows of one class; True: 0 there.",
+    ),
+    Field(
+        "acquisition.batch_per_device",
+        1,
+        whole(1),
+        "Images scored at a time. Picks do not depend on it, but for how the network's "
+        "convolutions round.",
+        "resume",
+    ),
+)
+_ANNOTATION = (
+    Field(
+        "annotation.oracle",
+        "ground_truth",
+        registered(lambda: annotation.ORACLES, "my_module:my_oracle"),
+        "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth), or the import path of "
+        'another one: "module:function".',
+    ),
+)
+_EVALUATION = (
+    Field("evaluation.every", 250, whole(0), "Steps; 0: at the end only.", "evaluate"),
+    Field("evaluation.flip", True, switch(), "Average with the mirror image.", "evaluate"),
+    Field(
+        "evaluation.scales",
+        (1.0,),
+        several(
+            "at least one number, all above 0",
+            lambda scale: is_finite(scale) and scale > 0,
+        ),
+        "Average over these magnifications of the input.",
+        "evaluate",
+    ),
+    Field(
+        "evaluation.batch_per_device",
+        1,
+        whole(1),
+        "Images predicted at a time. Figures do not depend on it, but for how the network's "
+        "convolutions round.",
+        "resume",
+    ),
+)
+_KEPT = (
+    Field(
+        "checkpoint.dir",
+        "",
+        text('a folder, an address, or ""'),
+        'Where checkpoints go; "": in the workdir. An object store (gs://..., s3://...) '
+        "needs gcsfs or s3fs.",
+    ),
+    Field(
+        "checkpoint.every",
+        250,
+        whole(1),
+        "Steps between them; there is one before every round and at the end, too.",
+        "resume",
+    ),
+    Field("checkpoint.keep", 2, whole(1), "How many of the newest are kept.", "resume"),
+    Field("report.log_every", 10, whole(1), "Steps between records of the losses.", "resume"),
+    Field("report.gallery", 3, whole(0), "Target images drawn with their score maps.", "resume"),
+)
+SECTIONS = {
+    "The run": _RUN,
+    "Data": _DATA,
+    "The drawn data set synthetic_city": _SYNTHETIC_CITY,
+    "Training": _TRAINING,
+    "Acquisition": _ACQUISITION,
+    "Annotation": _ANNOTATION,
+    "Evaluation": _EVALUATION,
+    "Checkpoints and report": _KEPT,
+}
+"""All of them, in the order of errors and of the reference."""
+
+FIELDS = {field.name: field for fields in SECTIONS.values() for field in fields}
+"""The same by name."""
+
+ARGUMENTS = {
+    "method": "method",
+    "network": "network",
+    "seed": "seed",
+    "budget": "acquisition.budget",
+    "steps": "training.steps",
+    "class_balance": "acquisition.class_balance",
+    "allocation": "acquisition.allocation",
+    "pretrained": "pretrained",
+    "dtype": "dtype",
+}
+"""Short names for `--config=FILE:name=value,name=value`."""
+
+
+def base() -> ml_collections.ConfigDict:
+    """A config with every field at its default."""
+    config: Any = ml_collections.ConfigDict()
+    for field in FIELDS.values():
+        *sections, name = field.name.split(".")
+        holder: Any = config
+        for section in sections:
+            if section not in holder:
+                holder[section] = ml_collections.ConfigDict()
+            holder = holder[section]
+        holder[name] = config_dict.placeholder(field.default) if field.is_unset else field.default
+    config.data.dir = os.environ.get("TFDS_DATA_DIR", config.data.dir)
+    return config
+
+
+def field_of(name: str) -> Field | None:
+    """The field of a name with dots, or the open one that the name is within; None if none is."""
+    if name in FIELDS:
+        return FIELDS[name]
+    holder = name.rpartition(".")[0]
+    return FIELDS[holder] if holder in FIELDS and FIELDS[holder].is_open else None
+
+
+def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The values of all fields, by their names with dots."""
+    values = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            values |= {f"{name}.{inner}": found for inner, found in flat(value).items()}
+        else:
+            values[name] = value
+    return values
+
+
+# ----------------------------------------------------------------------- checks
+
+
+def check(config: Any) -> None:
+    """Checks all that a config says by itself: that nothing is missing, unknown or out of range.
+
+    What its method makes of it is for `methods` to say; which files it names, for `run.checks`.
+
+    Args:
+        config: an `ml_collections.ConfigDict`, of `base`.
+
+    Raises:
+        InputError: naming every field that is wrong, in one line.
+    """
+    problems = [*_wrong(config)]
+    problems = problems or [*_contradictions(config)]
+    if problems:
+        raise InputError(f"{'; '.join(problems)}; correct the config, or set --config.FIELD=VALUE")
+
+
+def _wrong(config: Any) -> Iterator[str]:
+    for field in FIELDS.values():
+        holder = config
+        *sections, name = field.name.split(".")
+        for section in sections:
+            holder = holder.get(section, {})
+        if name not in holder:
+            yield f"{field.name}: nothing found, expected {field.rule.expected}"
+        elif problem := field.problem(holder[name]):
+            yield problem
+    for name in flat(config):
+        if field_of(name) is None:
+            yield f"{name}: unknown field found, expected one that exists{near(name, FIELDS)}"
+
+
+def _contradictions(config: Any) -> Iterator[str]:
+    training, rounds = config.training, tuple(config.acquisition.rounds)
+    if training.warmup > training.schedule_steps:
+        yield (
+            f"training.warmup: {training.warmup} steps found, expected at most "
+            f"training.schedule_steps, {training.schedule_steps}"
+        )
+    try:
+        resolve_label_space(config.label_space, config.num_classes)
+    except InputError as error:
+        yield str(error)
+    # Random weights have nothing to say; pretrained ones may.
+    first, last = (0 if config.pretrained else 1), training.steps - 1
+    increasing = all(a < b for a, b in itertools.pairwise(rounds))
+    within = rounds and first <= rounds[0] <= rounds[-1] <= last
+    if METHODS[config.method].acquires and not (increasing and within):
+        yield (
+            f"acquisition.rounds: {rounds} found, expected increasing steps from {first} to {last} "
+            "(training.steps - 1)"
+        )
+
+
+# -------------------------------------------------------------------- arguments
+
+
+def apply_argument(
+    config: ml_collections.ConfigDict,
+    argument: str | None,
+    recipe: Callable[[ml_collections.ConfigDict], None] = lambda _: None,
+) -> None:
+    """Applies `name=value,name=value` of `--config=FILE:...`; names are those of `ARGUMENTS`.
+
+    Args:
+        config: changed in place.
+        argument: what stands behind the colon, if anything.
+        recipe: changes the config once the network is known; what is asked for wins over it.
+
+    Raises:
+        ValueError: unknown name, or a value of the wrong type.
+    """
+    _apply(config, argument)  # the recipe depends on the network that is asked for
+    recipe(config)
+    _apply(config, argument)
+
+
+def _apply(config: ml_collections.ConfigDict, argument: str | None) -> None:
+    for part in (argument or "").split(","):
+        if not part:
+            continue
+        name, equals, value = part.partition("=")
+        if not equals or name not in ARGUMENTS:
+            raise ValueError(
+                f"config argument {part!r} found, expected name=value with name one of "
+                f"{', '.join(ARGUMENTS)}{near(name, ARGUMENTS)} "
+                "(other fields: --config.FIELD=VALUE)"
+            )
+        default = FIELDS[ARGUMENTS[name]].default
+        kind = default if isinstance(default, type) else type(default)
+        try:
+            converted = kind(value)
+        except ValueError as error:
+            raise ValueError(
+                f"config argument {part!r} found, expected a value of type {kind.__name__}"
+            ) from error
+        config.update_from_flattened_dict({ARGUMENTS[name]: converted})

@@ -1,0 +1,79 @@
+"""Checks of what a config alone cannot tell: the files it names, and what its images allow."""
+
+from pathlib import Path
+from typing import Any
+
+from cbda_jax import acquisition, console
+from cbda_jax.data import prepare
+from cbda_jax.errors import InputError, near
+from cbda_jax.methods import Method
+
+
+def check_data_set(field: str, name: str, **location: Any) -> None:
+    """Looks for a split of a data set, prepared or as its files; prepares nothing.
+
+    Args:
+        field: of the config, that names it.
+        name: of the data set and split.
+        location: where and how it is prepared, of `prepare.create_builder`.
+
+    Raises:
+        InputError: naming the field: it has no such split, is not there, or is damaged.
+    """
+    dataset, _, split = name.partition("/")
+    try:
+        splits = prepare.find_splits(prepare.create_builder(dataset, **location))
+    except InputError as error:
+        raise InputError(f"{field}: {name!r} found, but {error}") from error
+    split = split or "train"
+    if split not in splits:
+        raise InputError(
+            f"{field}: {name!r} found, expected one of the splits {', '.join(splits)} of {dataset}"
+            f"{near(split, splits)}"
+        )
+
+
+def check_pretrained(path: str) -> None:
+    """Looks for the file of pretrained weights, or the workdir of the run that trained them.
+
+    Raises:
+        InputError: it is not there, or the folder holds no checkpoints.
+    """
+    found = Path(path).expanduser()
+    if found.is_dir():
+        if not (found / "checkpoints").is_dir():
+            raise InputError(
+                f"pretrained: {found} is a folder without checkpoints/, expected the workdir of a "
+                "run, or a .safetensors or .pth file"
+            )
+    elif not found.is_file():
+        raise InputError(
+            f"pretrained: {found} not found, expected a .safetensors or .pth file or the workdir "
+            "of a run; download the weights (see the README), or set pretrained to an empty text "
+            "for random ones"
+        )
+
+
+def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) -> None:
+    """Says when the blocking of picks may leave a part of the budget.
+
+    Args:
+        budget: fraction of all pixels.
+        method: whose picks they are.
+        shape: (height, width) of the native labels.
+
+    Raises:
+        InputError: the budget is not above 0, or above what picks can reach at all.
+    """
+    limits = acquisition.reach(shape, method.scoring.squares)
+    if not 0 < budget <= limits.most:
+        raise InputError(
+            f"acquisition.budget: {budget:g} found, expected above 0 and at most "
+            f"{limits.most:.4g}, all that picks of unit {method.scoring.unit} and radius "
+            f"{method.scoring.radius} reach in an image of {shape[0]} x {shape[1]}"
+        )
+    if budget > limits.always:
+        console.say(
+            f"note: acquisition.budget of {budget:g} is above {limits.always:.2g}: picks block "
+            "their surroundings, so some of it may stay unspent; every round says how much"
+        )

@@ -1,0 +1,36 @@
+import re
+import sys
+
+import pytest
+
+from cbda_jax import plugins
+from cbda_jax.errors import InputError
+
+
+def test_an_object_by_its_path():
+    assert plugins.load("math:pi", "network") == pytest.approx(3.14159265)
+    assert plugins.is_path("math:pi")
+    assert not plugins.is_path("math.pi")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_module_of_this_name:x", "(ModuleNotFoundError: No module"),
+        ("json:load_", "expected an object of the module json; did you mean 'load'?"),
+        ("math:", "expected an object of the module math"),
+        (":pi", "(ValueError: Empty module name)"),
+    ],
+)
+def test_a_path_that_leads_nowhere(path, message):
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        plugins.load(path, "acquisition.score")
+    assert str(error.value).startswith(f"acquisition.score: {path!r} found, expected ")
+
+
+def test_a_module_that_fails(tmp_path, monkeypatch):
+    (tmp_path / "fails_at_import.py").write_text("raise RuntimeError('two\\nlines')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"\(RuntimeError: two lines\)"):
+        plugins.load("fails_at_import:x", "network")
+    assert "fails_at_import" not in sys.modules

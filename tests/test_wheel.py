@@ -1,0 +1,86 @@
+"""The wheel, installed into an empty folder and used from another one: no checkout is needed."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LIMIT_S = 300
+
+# The programs of tests/test_main.py, which the compilation cache has.
+TINY = (
+    *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
+    "--config.data.synthetic_city.source_train=4",
+    *(f"--config.data.synthetic_city.target_{split}=2" for split in ("train", "val", "test")),
+    *("--config.data.source_batch=2", "--config.data.target_batch=2"),
+    *("--config.evaluation.batch_per_device=2", "--config.compilation_cache="),
+    *("--config.data.dir=data", "--workdir=run"),
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder into which the wheel was unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ("-m", "hatchling", "build", "--target=wheel", f"--directory={folder}")
+    done = subprocess.run(
+        [sys.executable, *build], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = folder.glob("cbda_jax-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def python(site, folder, *arguments):
+    """Runs Python in a folder, with the wheel's package in front of the checkout's."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(site), "JAX_NUM_CPU_DEVICES": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_of_a_config_that_comes_along(site, tmp_path):
+    done = python(
+        site,
+        tmp_path,
+        "-m",
+        "cbda_jax.main",
+        "--config=synthetic:method=source_only,steps=2",
+        *TINY,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["method"] == "source_only"
+    assert result["evaluation"]["step"] == 2
+
+
+@pytest.mark.slow
+def test_all_configs_come_along_and_load(site, tmp_path):
+    script = (
+        "import cbda_jax; from cbda_jax import config_file; "
+        "found = config_file.packaged(); [config_file.load(name) for name in found]; "
+        "print(cbda_jax.__file__, *found)"
+    )
+    done = python(site, tmp_path, "-c", script)
+    assert done.returncode == 0, done.stderr
+    package, *names = done.stdout.split()
+    assert Path(package).is_relative_to(site)
+    beside = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
+    assert {name for name in names if "/" not in name} == beside
+    assert "sweeps/synthetic_pretrained" in names
+    done = python(site, tmp_path, "-m", "cbda_jax.main", "--config=configs/synthia2cty.py")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --config: configs/synthia2cty.py not found, expected")
+    assert done.stderr.endswith("did you mean 'synthia2city'?\n")
