@@ -11,6 +11,7 @@ import numpy as np
 import processes
 import pytest
 import scenes
+import scenes_of_files
 import waiting
 from PIL import Image
 
@@ -286,45 +287,13 @@ def test_preparing_on_a_read_only_disk_and_reading_there(mounted, root):
         np.testing.assert_array_equal(again.class_pixels, records.class_pixels)
 
 
-SLOWLY = """
-import os, pathlib, sys, time
-from cbda_jax.data import images
-from cbda_jax.data.datasets import folders
-from cbda_jax.data.records import open_records
-
-stop, now = sys.argv[3], pathlib.Path(sys.argv[4])
-encode, write_index, done = images.encode, folders.write_index, 0
-
-# Told by a file, which several threads can make at the same moment. Nobody waits for a thread here.
-def tell_and_wait():
-    now.touch()
-    time.sleep(300)
-    os._exit(9)
-
-def slowly(array):
-    global done
-    done += 1
-    if stop == "records" and done > 6:
-        tell_and_wait()
-    return encode(array)
-
-def late(*arguments):
-    write_index(*arguments)
-    if stop == "index":
-        tell_and_wait()
-
-images.encode, folders.write_index = slowly, late
-open_records("gtav", data_dir=sys.argv[1], root=sys.argv[2], size=(96, 128))
-"""
-
-
 @pytest.mark.parametrize("stop", ["records", "index"])
 def test_a_killed_preparation_is_made_again(root, tmp_path, stop, capsys):
     data_dir = tmp_path / "data"
     other = prepare(root, data_dir, size=(8, 12))
     (data_dir / "gtav" / "notes.txt").write_text("mine")
     now = tmp_path / "now"
-    with waiting.Child(waiting.python(SLOWLY, data_dir, root, stop, now)) as process:
+    with processes.Fork(scenes_of_files.prepare_until, stop, data_dir, root, now) as process:
         waiting.until(now.exists, f"a preparation at its {stop}", children=[process])
         process.kill()
         assert process.returncode == -signal.SIGKILL
