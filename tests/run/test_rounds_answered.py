@@ -4,7 +4,6 @@ import numpy as np
 import people
 import processes
 import pytest
-from cbda_jax.label_space import CITYSCAPES_19
 
 from cbda_jax import reporting
 from cbda_jax.annotation import (
@@ -16,6 +15,7 @@ from cbda_jax.annotation import (
     Setting,
 )
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19
 
 hold = people.hold
 TRUTH = GroundTruthOracle(people.Pool(), 19)

@@ -157,7 +157,7 @@ def test_a_score_that_does_not_fit_is_one_line(module, function, message):
     ("score", "message"),
     [
         ("no_such_module:score", "No module named 'no_such_module'"),
-        ("a_users_scores:nothing", "has no attribute 'nothing'"),
+        ("a_users_scores:nothing", "expected an object of the module a_users_scores"),
         ("margn", "expected one of ripu, .*or an import path.*did you mean 'margin'"),
     ],
 )
