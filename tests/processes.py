@@ -8,7 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -62,21 +62,36 @@ class Ended(NamedTuple):
     output: str
 
 
-def run(function: Callable[..., object], count: int, *arguments: object) -> list[Ended]:
-    """Calls `function(index, count, coordinator, *arguments)` in `count` processes."""
+@contextlib.contextmanager
+def start(
+    function: Callable[..., object],
+    count: int,
+    *arguments: object,
+    together: bool = False,
+    devices: int = 1,
+) -> Iterator[list[Fork]]:
+    """Processes that call `function(index, count, coordinator, *arguments)`; see `Fork`."""
     coordinator = waiting.free_address()
     with contextlib.ExitStack() as stack:
-        started = [
+        yield [
             stack.enter_context(
                 Fork(
                     function,
                     *(index, count, coordinator, *arguments),
                     name=f"process {index}",
-                    together=True,
+                    together=together,
+                    devices=devices,
                 )
             )
             for index in range(count)
         ]
+
+
+def run(
+    function: Callable[..., object], count: int, *arguments: object, devices: int = 1
+) -> list[Ended]:
+    """The same until all have ended, both kinds of their output together."""
+    with start(function, count, *arguments, together=True, devices=devices) as started:
         statuses = waiting.end_all(started)
         return [Ended(*pair) for pair in zip(statuses, (x.output for x in started), strict=True)]
 

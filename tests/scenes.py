@@ -23,6 +23,7 @@ from cbda_jax.reporting import MetricWriter
 from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import hosts
+from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 from cbda_jax.training import TrainState
 
 IMAGES, CLASSES, SIZE = 9, 5, (16, 24)
@@ -79,6 +80,28 @@ def arrive(index, count, coordinator, told):
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         hosts.leave(2)
+
+
+def leave_on_notice(index, count, coordinator, hang):
+    """Steps until a notice to stop comes; then says after how many, and hangs if it is to."""
+    if count > 1:
+        jax.distributed.initialize(coordinator, count, index)
+    steps, end = 0, time.monotonic() + waiting.LIMIT_S
+    with Preemption() as preemption:
+        print("ready", flush=True)
+        try:
+            while time.monotonic() < end:
+                # One of them is much further than the other when the notice comes.
+                time.sleep(0.005 * (index + 1))
+                steps += 1
+                preemption.check()
+        except Preempted:
+            print("left after", steps, flush=True)
+            if hang:
+                time.sleep(waiting.LIMIT_S)
+            if count > 1:
+                jax.distributed.shutdown()
+            sys.exit(EXIT_STATUS)
 
 
 class Thresholds(nnx.Module):

@@ -11,10 +11,11 @@ import numpy as np
 import processes
 import pytest
 import scenes
+import scenes_of_files
 import waiting
 from PIL import Image
 
-from cbda_jax.annotation import Queries, QueryLog
+from cbda_jax.annotation import UNANSWERED, AnswerLog, Answers, Queries, QueryLog, cut
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic, write_npz
@@ -178,6 +179,61 @@ def test_the_query_log_survives_a_read_only_disk(mounted):
     assert contents(mounted.folder) == before
 
 
+# ------------------------------------------------------------------- answers
+
+
+def logs(folder):
+    """Query log and answers of a run."""
+    log = QueryLog(folder / "queries")
+    return AnswerLog(
+        folder / "answers", log, classes=tuple("abcdefghijklmnopqrs"), shape=(400, 100)
+    )
+
+
+def answers(number):
+    rng = np.random.default_rng(number)
+    asked = queries(number)
+    patches = rng.integers(0, 19, (len(asked), 3, 3), np.uint8)
+    inside = cut(np.zeros((400, 100), np.uint8), asked.row, asked.col, 1) == 0
+    return Answers(asked, np.where(inside, patches, np.uint8(UNANSWERED)))
+
+
+def ask(folder, number):
+    """Asks for a round; the answers are yet to come."""
+    found = logs(folder)
+    found.make_folder()
+    QueryLog(folder / "queries").append(queries(number))
+    return logs(folder)
+
+
+def test_the_answers_survive_a_full_disk(disk):
+    found = ask(disk.folder, 1)
+    found.write(answers(1))
+    found = ask(disk.folder, 2)
+    before = contents(disk.folder)
+    with disk.full(room=4096):
+        message = refused(found.write, answers(2))
+    assert f"cannot write {found.path(2)}: " in message
+    assert contents(disk.folder) == before
+    assert len(logs(disk.folder).rounds) == 1
+    found.write(answers(2))
+    last = logs(disk.folder).rounds[1]
+    np.testing.assert_array_equal(last.patches, answers(2).patches)
+
+
+def test_the_answers_survive_a_read_only_disk(mounted):
+    found = ask(mounted.folder, 1)
+    before = contents(mounted.folder)
+    with mounted.read_only():
+        assert "Read-only file system" in refused(found.write, answers(1))
+        assert logs(mounted.folder).rounds == []
+        other = AnswerLog(
+            mounted.folder / "other", QueryLog(mounted.folder / "none"), classes="ab", shape=(9, 9)
+        )
+        assert "Read-only file system" in refused(other.make_folder)
+    assert contents(mounted.folder) == before
+
+
 # --------------------------------------------------------------- preparation
 
 
@@ -231,45 +287,13 @@ def test_preparing_on_a_read_only_disk_and_reading_there(mounted, root):
         np.testing.assert_array_equal(again.class_pixels, records.class_pixels)
 
 
-SLOWLY = """
-import os, pathlib, sys, time
-from cbda_jax.data import images
-from cbda_jax.data.datasets import folders
-from cbda_jax.data.records import open_records
-
-stop, now = sys.argv[3], pathlib.Path(sys.argv[4])
-encode, write_index, done = images.encode, folders.write_index, 0
-
-# Told by a file, which several threads can make at the same moment. Nobody waits for a thread here.
-def tell_and_wait():
-    now.touch()
-    time.sleep(300)
-    os._exit(9)
-
-def slowly(array):
-    global done
-    done += 1
-    if stop == "records" and done > 6:
-        tell_and_wait()
-    return encode(array)
-
-def late(*arguments):
-    write_index(*arguments)
-    if stop == "index":
-        tell_and_wait()
-
-images.encode, folders.write_index = slowly, late
-open_records("gtav", data_dir=sys.argv[1], root=sys.argv[2], size=(96, 128))
-"""
-
-
 @pytest.mark.parametrize("stop", ["records", "index"])
 def test_a_killed_preparation_is_made_again(root, tmp_path, stop, capsys):
     data_dir = tmp_path / "data"
     other = prepare(root, data_dir, size=(8, 12))
     (data_dir / "gtav" / "notes.txt").write_text("mine")
     now = tmp_path / "now"
-    with waiting.Child(waiting.python(SLOWLY, data_dir, root, stop, now)) as process:
+    with processes.Fork(scenes_of_files.prepare_until, stop, data_dir, root, now) as process:
         waiting.until(now.exists, f"a preparation at its {stop}", children=[process])
         process.kill()
         assert process.returncode == -signal.SIGKILL
@@ -339,7 +363,8 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(mounted, tmp_
             message = stopped(workdir, data_dir)
         assert str(mounted.folder) in message
         assert "No space left on device" in message
-        queried = contents(workdir / "queries") if workdir.exists() else {}
+        folders = [workdir / name for name in ("queries", "answers")]
+        queried = {(f.name, n): c for f in folders for n, c in contents(f).items()}
         assert asked.items() <= queried.items()
         asked = queried
     assert run(workdir, data_dir).returncode == 0

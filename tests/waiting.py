@@ -132,8 +132,8 @@ class Child:
 
     def kill(self) -> None:
         """Kills it and all that it started; does nothing more the second time."""
-        for pid in (*_descendants(self.pid), self.pid):
-            # What has a session of its own, and what has lost its parent but not its session.
+        # What has a session of its own, and what has lost its parent but not its session.
+        for pid in () if self.ended else (*_descendants(self.pid), self.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -166,18 +166,6 @@ def finish(child: Child, seconds: float = PATIENCE_S) -> subprocess.CompletedPro
     """Waits for the end of a process; gives its status and what it said."""
     status = child.end(seconds)
     return subprocess.CompletedProcess(child.name, status, child.output, child.errors)
-
-
-@contextlib.contextmanager
-def children(
-    commands: Iterable[Sequence[object]], *, together: bool = True, **options: Any
-) -> Iterator[list[Child]]:
-    """Several processes at the same time, named after their place."""
-    with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(Child(command, f"process {i}", together=together, **options))
-            for i, command in enumerate(commands)
-        ]
 
 
 def end_all(started: Sequence[Child], seconds: float = PATIENCE_S) -> list[int]:

@@ -1,6 +1,5 @@
 """Checkpoints: exact, told apart from those of other networks, and checked to the last byte."""
 
-import os
 import re
 import shutil
 import sys
@@ -14,6 +13,8 @@ import pytest
 import waiting
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from processes import Fork, run
+from scenes_of_files import restore_what_all_can_read, save_on_a_full_disk
 
 from cbda_jax.checkpoints.store import Checkpoints
 from cbda_jax.errors import InputError
@@ -307,37 +308,11 @@ def test_the_network_of_other_classes_or_of_no_run(folder, tmp_path):
 
 # ------------------------------------------------------------ disks and hosts
 
-FULL = """
-import sys, resource
-from pathlib import Path
-import jax.numpy as jnp, numpy as np
-from cbda_jax.checkpoints.store import Checkpoints
-from cbda_jax.errors import InputError
-
-checkpoints = Checkpoints(Path(sys.argv[1]))
-state = {"a": jnp.asarray(np.random.default_rng(0).standard_normal(300_000), jnp.float32)}
-checkpoints.save(1, state)
-checkpoints.wait()
-hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
-try:
-    checkpoints.save(2, state)
-    checkpoints.close()
-except InputError as error:
-    print("error:", error)
-resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-checkpoints = Checkpoints(Path(sys.argv[1]))
-print(checkpoints.restore_latest(state)[0])
-checkpoints.save(2, state)
-checkpoints.close()
-print(Checkpoints(Path(sys.argv[1])).restore_latest(state)[0])
-"""
-
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
 def test_a_disk_that_takes_no_more(tmp_path):
-    # The limit's signal is ignored, as by Python: writes fail with an error.
-    done = waiting.run(waiting.python(FULL, tmp_path))
+    with Fork(save_on_a_full_disk, tmp_path) as process:
+        done = waiting.finish(process)
     assert done.returncode == 0, done.stderr
     error, before, after = done.stdout.strip().splitlines()
     assert re.fullmatch(
@@ -349,57 +324,10 @@ def test_a_disk_that_takes_no_more(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-HOSTS = """
-import sys
-from pathlib import Path
-import jax, jax.numpy as jnp, numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
-jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
-from jax.experimental import multihost_utils
-from cbda_jax.checkpoints.store import Checkpoints
-from cbda_jax.checkpoints.manifest import DamagedError
-
-mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
-everywhere = NamedSharding(mesh, PartitionSpec())
-
-def state(step):
-    x = np.random.default_rng(step).standard_normal((64, 32)).astype(np.float32)
-    return {"a": jax.device_put(x, everywhere), "step": jax.device_put(np.int32(step), everywhere)}
-
-folder = Path(sys.argv[3])
-checkpoints = Checkpoints(folder, keep=3)
-for step in (1, 2, 3):
-    checkpoints.save(step, state(step))
-checkpoints.wait()
-multihost_utils.sync_global_devices("saved")
-if jax.process_index() == 0:
-    for path in (folder / "3" / "state").rglob("d/*"):
-        path.write_bytes(bytes(path.stat().st_size))
-multihost_utils.sync_global_devices("damaged")
-real = checkpoints._read
-def read(step, *arguments, **options):
-    found = real(step, *arguments, **options)
-    if step == 2 and jax.process_index() == 1:
-        # Of this process alone: the other one must not go on with step 2.
-        raise DamagedError("memory of this machine")
-    return found
-checkpoints._read = read
-step, found = checkpoints.restore_latest(state(0))
-assert np.array_equal(found["a"].addressable_data(0), state(step)["a"].addressable_data(0))
-checkpoints.save(2, state(2))
-checkpoints.close()
-print("restored", step, sorted(p.name for p in folder.iterdir()), flush=True)
-"""
-
-
 @pytest.mark.slow
 def test_processes_take_the_same_checkpoint(tmp_path):
-    address = waiting.free_address()
-    commands = [waiting.python(HOSTS, address, i, tmp_path / "checkpoints") for i in range(2)]
-    # Whoever waits at a barrier of JAX for the other one waits for longer than this limit.
-    with waiting.children(commands, env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}) as running:
-        statuses = waiting.end_all(running)
-        outputs = [child.output for child in running]
-    assert statuses == [0, 0], outputs
+    # Who waits at a barrier of JAX for the other one waits for longer than this limit.
+    ended = run(restore_what_all_can_read, 2, tmp_path / "checkpoints", devices=2)
+    assert [process.status for process in ended] == [0, 0], ended
     expected = "restored 1 ['1', '2', 'corrupt-2', 'corrupt-3']"
-    assert all(expected in output for output in outputs), outputs
+    assert all(expected in process.output for process in ended), ended

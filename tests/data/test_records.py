@@ -7,9 +7,11 @@ from pathlib import Path
 
 import grain
 import numpy as np
+import processes
 import pytest
 import waiting
 from PIL import Image
+from scenes_of_files import prepare_when_told
 
 from cbda_jax.data import encoding, images, index, prepare
 from cbda_jax.data.datasets.cityscapes import LABEL_IDS
@@ -101,7 +103,7 @@ def test_the_index_is_rebuilt_where_it_is_missing(records):
 
 def test_an_index_of_other_records_is_refused(records):
     index.write_index(records.directory, "train", ["a"], np.zeros((1, 19), np.int64))
-    with pytest.raises(InputError, match="index of 'train' names 1 images, but 6 are stored"):
+    with pytest.raises(InputError, match="index of 'train' has 1 images of 6 stored"):
         Records(records.directory, "train")
 
 
@@ -165,32 +167,15 @@ def test_a_file_that_is_cut_while_it_is_read(records):
         [records.image(i) for i in range(6)]
 
 
-PREPARE = """
-import json, pathlib, sys
-sys.path.append("tests")
-import waiting
-from cbda_jax.data.records import open_records
-data, root, ready, go = sys.argv[1:]
-pathlib.Path(ready).touch()
-waiting.until(pathlib.Path(go).exists, "the other process")
-records = open_records("gtav", data_dir=data, root=root, size=(12, 24))
-print(json.dumps([records.directory, [int(record["image"].sum()) for record in records]]))
-assert "tensorflow" not in sys.modules
-"""
-
-
 def test_two_processes_prepare_at_the_same_time(root, tmp_path):
-    go, ready = tmp_path / "go", [tmp_path / "ready0", tmp_path / "ready1"]
-    commands = [waiting.python(PREPARE, tmp_path / "data", root, path, go) for path in ready]
     # The other stream is kept apart: nothing may come between two parts of a line.
-    with waiting.children(commands, together=False) as processes:
-        waiting.until(
-            lambda: all(path.exists() for path in ready), "both to be ready", children=processes
-        )
-        go.touch()
-        statuses = waiting.end_all(processes)
-        found = [child.output.splitlines() for child in processes]
-        assert statuses == [0, 0], [child.errors for child in processes]
+    with processes.start(prepare_when_told, 2, tmp_path / "data", root, tmp_path) as running:
+        ready = [tmp_path / f"ready{i}" for i in range(2)]
+        waiting.until(lambda: all(x.exists() for x in ready), "both to be ready", children=running)
+        (tmp_path / "go").touch()
+        statuses = waiting.end_all(running)
+        assert statuses == [0, 0], [child.errors for child in running]
+        found = [child.output.splitlines() for child in running]
     assert found[0][-1] == found[1][-1]
     assert sum(line.startswith("prepared gtav") for lines in found for line in lines) == 1
     folders = [path for path in Path(json.loads(found[0][-1])[0]).parent.iterdir() if path.is_dir()]

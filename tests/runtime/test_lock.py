@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import waiting
+from processes import Fork, run
+from scenes_of_files import enter, hold_lock
 
 from cbda_jax.errors import InputError
 from cbda_jax.runtime import identity, lock
@@ -89,16 +91,11 @@ def test_a_refused_or_impossible_lock_leaves_no_trace(tmp_path):
 
 
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path, take, capsys):
-    code = (
-        "import sys, time; from cbda_jax.runtime.lock import WorkdirLock\n"
-        "WorkdirLock(sys.argv[1]).acquire(); print('held', flush=True); time.sleep(300)"
-    )
-    with waiting.Child(waiting.python(code, tmp_path)) as process:
+    with Fork(hold_lock, tmp_path) as process:
         process.says("held")
         with pytest.raises(InputError, match=f"process {process.pid} on "):
             WorkdirLock(tmp_path).acquire()
         process.send(signal.SIGKILL)
-        # A zombie for now: nobody has asked for its exit status.
         waiting.until(lambda: identity.start_time(process.pid) is None, "the kernel to kill")
         take(tmp_path)
         assert f"taking over from process {process.pid} on" in capsys.readouterr().err
@@ -242,22 +239,10 @@ def test_leftovers_of_a_killed_run_go_and_nothing_else(tmp_path):
 
 @pytest.mark.slow
 def test_all_processes_of_a_refused_run_end(tmp_path, take):
-    code = (
-        "import sys, jax\n"
-        "from cbda_jax.runtime import lock\n"
-        "from cbda_jax.errors import InputError\n"
-        "jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))\n"
-        "try:\n"
-        "    with lock.hold(sys.argv[3]): print('in')\n"
-        "except InputError as error: print(error)\n"
-    )
     take(tmp_path)
-    address = waiting.free_address()
-    commands = [waiting.python(code, address, i, tmp_path) for i in range(2)]
-    with waiting.children(commands, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"}) as processes:
-        statuses = waiting.end_all(processes)
-        outputs = [child.output for child in processes]
-    assert statuses == [0, 0], outputs
+    ended = run(enter, 2, tmp_path)
+    assert [process.status for process in ended] == [0, 0], ended
+    outputs = [process.output for process in ended]
     for output in outputs:
         assert f"is in use by another run: process {os.getpid()} on " in output
     assert _names(tmp_path) == ["lock.json"]

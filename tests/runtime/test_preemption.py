@@ -5,43 +5,14 @@ import signal
 
 import pytest
 import waiting
+from processes import start
+from scenes import leave_on_notice
 
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
-
-WORKER = """
-import os, signal, sys, time
-import jax
-from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
-
-address, processes, index = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-if processes > 1:
-    jax.distributed.initialize(address, processes, index)
-count = 0
-with Preemption() as preemption:
-    print("ready", flush=True)
-    try:
-        while count < 4000:
-            # One of them is much further than the other when the notice comes.
-            time.sleep(0.005 * (index + 1))
-            count += 1
-            preemption.check()
-    except Preempted:
-        print("left after", count, flush=True)
-        if "hang" in sys.argv:
-            time.sleep(600)
-        sys.exit(EXIT_STATUS)
-"""
-
-
-def _start(processes, *flags):
-    address = waiting.free_address()
-    commands = [waiting.python(WORKER, address, processes, i, *flags) for i in range(processes)]
-    # JAX's own threads may log at any time, in the middle of a line: not among what is read here.
-    return waiting.children(commands, together=False, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"})
 
 
 def test_one_process_leaves_with_its_own_status():
-    with _start(1) as (process,):
+    with start(leave_on_notice, 1, False) as (process,):
         process.says("ready")
         process.send(signal.SIGTERM)
         assert process.end() == EXIT_STATUS == 75
@@ -51,7 +22,7 @@ def test_one_process_leaves_with_its_own_status():
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_second_notice_ends_a_process_that_is_saving(processes):
-    with _start(processes, "hang") as running:
+    with start(leave_on_notice, processes, True) as running:
         for process in running:
             process.says("ready")
         running[-1].send(signal.SIGTERM)
@@ -63,7 +34,7 @@ def test_a_second_notice_ends_a_process_that_is_saving(processes):
 
 @pytest.mark.slow
 def test_all_processes_leave_at_the_same_call_if_one_is_told():
-    with _start(2) as running:
+    with start(leave_on_notice, 2, False) as running:
         for process in running:
             process.says("ready")
         running[1].send(signal.SIGTERM)

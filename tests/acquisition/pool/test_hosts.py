@@ -1,12 +1,10 @@
 """The pool over several processes on this machine, connected as hosts are."""
 
-import os
-import sys
-
 import numpy as np
+import pool_worker
 import pytest
 import union
-import waiting
+from processes import run
 
 from cbda_jax.acquisition import Pool
 
@@ -16,15 +14,8 @@ COUNTS = {"global": None, "quota": np.array([40, 3, 0, 9])}
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_hosts_choose_what_one_chooses(processes, tmp_path):
-    address = waiting.free_address()
-    worker = waiting.ROOT / "tests" / "acquisition" / "pool_worker.py"
-    environment = os.environ | {
-        "JAX_NUM_CPU_DEVICES": str(4 // processes),
-        "PYTHONPATH": str(waiting.ROOT),
-    }
-    commands = [[sys.executable, worker, address, processes, i, tmp_path] for i in range(processes)]
-    with waiting.children(commands, env=environment) as running:
-        assert waiting.end_all(running) == [0] * processes, [child.output for child in running]
+    ended = run(pool_worker.choose, processes, tmp_path, devices=4 // processes)
+    assert [process.status for process in ended] == [0] * processes, ended
     hosts = []
     for i in range(processes):
         with np.load(tmp_path / f"{i}.npz") as arrays:
