@@ -20,7 +20,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cbda_jax import config_file
+from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment
 from cbda_jax.runtime import hosts
@@ -104,7 +104,7 @@ def _workdir(config: Any) -> Path:
 def _parse(arguments: list[str]) -> list[str]:
     """Flags, with one line for what is mistyped in place of a library's traceback."""
     try:
-        return flags.FLAGS(config_file.find_in(arguments))
+        return flags.FLAGS(config_files.find_in(arguments))
     except InputError as error:
         _stop(str(error))
     except (AttributeError, KeyError, TypeError) as error:

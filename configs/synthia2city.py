@@ -8,11 +8,11 @@ As `configs/gta2city.py`, with DIR/synthia as the source. Published by RIPU with
 
 import ml_collections
 
-from cbda_jax import config_file
+from cbda_jax.config import files as config_files
 
 
 def get_config(argument: str | None = None) -> ml_collections.ConfigDict:
-    config = config_file.load(f"configs/gta2city.py:{argument or ''}")
+    config = config_files.load(f"configs/gta2city.py:{argument or ''}")
     config.num_classes = 16
     config.data.source = "synthia"
     config.data.source_size = (760, 1280)

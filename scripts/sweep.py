@@ -20,7 +20,8 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from cbda_jax import config_file, console
+from cbda_jax import console
+from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError
 from cbda_jax.runtime.lock import WorkdirLock
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted
@@ -96,7 +97,7 @@ def _write(plan: Plan, out: Path, results: Path, name: str) -> None:
 
 def _parse(arguments: list[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(config_file.find_in(arguments))
+        return app.parse_flags_with_usage(config_files.find_in(arguments))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

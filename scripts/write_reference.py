@@ -5,16 +5,15 @@ python scripts/write_reference.py
 
 from pathlib import Path
 
-from cbda_jax.config import ARGUMENTS, SECTIONS
-from cbda_jax.fields import Change, Field
+from cbda_jax.config import ARGUMENTS, SECTIONS, Change, Field
 
 PATH = Path(__file__).parents[1] / "docs" / "reference" / "config.md"
 
 _HEAD = """\
 # Fields of a config
 
-`python scripts/write_reference.py` writes this page from `cbda_jax/config.py`, where fields are
-added and changed. Sizes are (height, width) in pixels.
+`python scripts/write_reference.py` writes this page from `cbda_jax/config/fields.py`, where
+fields are added and changed. Sizes are (height, width) in pixels.
 
 A field is set in a config file, or by `--config.FIELD=VALUE`. Some have a short name for
 `--config=FILE:NAME=VALUE,NAME=VALUE`: {arguments}.

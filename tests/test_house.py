@@ -17,8 +17,8 @@ KNOWN = {module.split(".")[1] for module in MODULES}
 # A room is a folder of the package or a module beside them. It imports from rooms of lower floors.
 FLOORS = (
     {"__init__", "console", "errors"},
-    {"config_file", "files", "platform", "plugins", "resize", "runtime", "sharding"},
-    {"checkpoints", "fields", "label_space", "models"},
+    {"files", "platform", "plugins", "resize", "runtime", "sharding"},
+    {"checkpoints", "label_space", "models"},
     {"acquisition", "annotation", "data", "evaluation", "training"},
     {"methods", "reporting"},
     {"config"},
@@ -158,7 +158,7 @@ def test_what_a_room_does_not_know(room):
 def test_configs_stop_at_the_runs():
     """No room below takes a config object apart."""
     known = {here for here, found in _plan()[1].items() if "ml_collections" in found}
-    assert known <= {"config", "config_file", "fields", "main", "run", "sweep"}
+    assert known <= {"config", "main", "run", "sweep"}
 
 
 def test_nobody_asks_for_the_default_backend():

@@ -69,8 +69,8 @@ def test_a_run_of_a_config_that_comes_along(site, tmp_path):
 @pytest.mark.slow
 def test_all_configs_come_along_and_load(site, tmp_path):
     script = (
-        "import cbda_jax; from cbda_jax import config_file; "
-        "found = config_file.packaged(); [config_file.load(name) for name in found]; "
+        "import cbda_jax; from cbda_jax.config import files as config_files; "
+        "found = config_files.packaged(); [config_files.load(name) for name in found]; "
         "print(cbda_jax.__file__, *found)"
     )
     done = python(site, tmp_path, "-c", script)

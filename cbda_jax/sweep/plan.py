@@ -9,8 +9,8 @@ from typing import Any
 
 import ml_collections
 
-from cbda_jax import config_file
 from cbda_jax.config import check, flat
+from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, near
 from cbda_jax.run import assembly
 
@@ -149,7 +149,7 @@ def _check_arm(name: str, known: Sequence[str] | Mapping[str, Any], where: str) 
 
 def _load(config: str) -> ml_collections.ConfigDict:
     try:
-        return config_file.load(config)
+        return config_files.load(config)
     except InputError as error:
         raise InputError(f"config: {error}") from error
 

@@ -8,7 +8,7 @@ The README says where to get the weights, efficientnet_lite0-imagenet.safetensor
 
 import ml_collections
 
-from cbda_jax import config_file
+from cbda_jax.config import files as config_files
 
 _ARMS = (
     "source_only",
@@ -26,7 +26,7 @@ _ARMS = (
 
 def get_config() -> ml_collections.ConfigDict:
     """Steps, rounds and batches of configs/sweeps/synthetic.py, which says what the fields mean."""
-    sweep = config_file.load("configs/sweeps/synthetic.py")
+    sweep = config_files.load("configs/sweeps/synthetic.py")
     sweep.config = "configs/synthetic.py:network=deeplabv3plus_efficientnet_lite0"
     sweep.arms = {name: sweep.arms[name] for name in _ARMS}
     # Where cbda gains most: what of it is due to the weights?

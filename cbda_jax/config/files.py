@@ -69,7 +69,7 @@ def load(name: str) -> Any:
 
 def packaged() -> dict[str, Path]:
     """The config files that come along, by name: "synthetic", "sweeps/synthetic" and so on."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     # A wheel has them within the package, a checkout beside it.
     inside, beside = package / "configs", package.parent / "configs"
     folder = inside if inside.is_dir() else beside

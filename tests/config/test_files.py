@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cbda_jax import config_file
+from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MINE = "def get_config(argument='nothing'):\n    return ['mine', argument]\n"
 
 
@@ -20,41 +20,41 @@ def elsewhere(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["synthetic", "synthetic.py", "configs/synthetic.py"])
 def test_elsewhere_it_is_the_one_that_comes_along(elsewhere, name):
     expected = str(ROOT / "configs" / "synthetic.py")
-    assert config_file.find(name) == expected
-    assert config_file.find(f"{name}:method=ripu") == f"{expected}:method=ripu"
-    assert config_file.load(f"{name}:method=ripu").method == "ripu"
+    assert config_files.find(name) == expected
+    assert config_files.find(f"{name}:method=ripu") == f"{expected}:method=ripu"
+    assert config_files.load(f"{name}:method=ripu").method == "ripu"
 
 
 def test_the_file_beside_you_wins(elsewhere):
     (elsewhere / "configs").mkdir()
     (elsewhere / "configs" / "synthetic.py").write_text(MINE)
-    assert config_file.find("configs/synthetic.py:a=1") == "configs/synthetic.py:a=1"
-    assert config_file.load("configs/synthetic.py") == ["mine", "nothing"]
-    assert config_file.load("configs/synthetic.py:a=b:c") == ["mine", "a=b:c"]
+    assert config_files.find("configs/synthetic.py:a=1") == "configs/synthetic.py:a=1"
+    assert config_files.load("configs/synthetic.py") == ["mine", "nothing"]
+    assert config_files.load("configs/synthetic.py:a=b:c") == ["mine", "a=b:c"]
 
 
 def test_every_file_comes_along_and_loads(elsewhere):
-    found = config_file.packaged()
+    found = config_files.packaged()
     assert {"synthetic", "gta2city", "synthia2city", "sweeps/synthetic"} <= found.keys()
     for name in found:
-        config_file.load(name)
+        config_files.load(name)
 
 
 @pytest.mark.parametrize("name", ["none", "configs/none.py:method=cbda", "../synthetic", "/etc"])
 def test_a_missing_one_lists_what_comes_along(elsewhere, name):
     with pytest.raises(InputError) as error:
-        config_file.find(name)
+        config_files.find(name)
     assert str(error.value).startswith(f"{name.partition(':')[0]} not found, expected a file or")
     assert "gta2city, sweeps/gta2city" in str(error.value)
     with pytest.raises(InputError, match=r"did you mean 'synthetic'\?"):
-        config_file.find("configs/sinthetic.py")
+        config_files.find("configs/sinthetic.py")
 
 
 def test_the_flag_of_a_command_is_completed(elsewhere):
     path = str(ROOT / "configs" / "synthetic.py")
     given = ["main", "--config=synthetic:seed=1", "--config.seed=2", "--workdir=synthetic"]
-    assert config_file.find_in(given) == ["main", f"--config={path}:seed=1", *given[2:]]
-    assert config_file.find_in(["main", "--config", "synthetic"]) == ["main", "--config", path]
-    assert config_file.find_in(["main", "--config"]) == ["main", "--config"]
+    assert config_files.find_in(given) == ["main", f"--config={path}:seed=1", *given[2:]]
+    assert config_files.find_in(["main", "--config", "synthetic"]) == ["main", "--config", path]
+    assert config_files.find_in(["main", "--config"]) == ["main", "--config"]
     with pytest.raises(InputError, match="--config: none not found"):
-        config_file.find_in(["main", "--config=none"])
+        config_files.find_in(["main", "--config=none"])

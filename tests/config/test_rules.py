@@ -4,25 +4,25 @@ import math
 
 import pytest
 
-from cbda_jax import fields
-from cbda_jax.fields import Field
+from cbda_jax.config import rules
+from cbda_jax.config.rules import Field
 
 
 @pytest.mark.parametrize(
     ("rule", "good", "bad"),
     [
-        (fields.whole(1, 3), (1, 3), (0, 4, True, 2.0, "2", None)),
-        (fields.at_least_0(), (0, 0.5, 1e38), (-1e-9, math.inf, math.nan, True, "1", None)),
-        (fields.decay(), (0, 0.999), (1, -0.1, math.nan)),
-        (fields.limit(), (0, 1, 7.5), (0.5, -1, math.inf)),
-        (fields.switch(), (True, False), (0, 1, "True", None)),
-        (fields.text(), ("", "a"), (3, None, ("a",))),
-        (fields.one_of(("a", "b")), ("a", "b"), ("c", "", None, ["a"])),
-        (fields.registered(lambda: ("a",), "m:x"), ("a", "my:own"), ("b", "", 3, None)),
-        (fields.several("words", str.isalpha), (("a",), ["a", "b"]), ((), ("1",), "ab", None)),
-        (fields.several("two", str.isalpha, least=2, most=2), (("a", "b"),), (("a",), ("a",) * 3)),
-        (fields.size(), ((32, 16384), [64, 64]), ((31, 64), (64,), (64, 64.0), (True, 64), 64)),
-        (fields.of_method(fields.whole(0)), (None, 3), (-1, "3")),
+        (rules.whole(1, 3), (1, 3), (0, 4, True, 2.0, "2", None)),
+        (rules.at_least_0(), (0, 0.5, 1e38), (-1e-9, math.inf, math.nan, True, "1", None)),
+        (rules.decay(), (0, 0.999), (1, -0.1, math.nan)),
+        (rules.limit(), (0, 1, 7.5), (0.5, -1, math.inf)),
+        (rules.switch(), (True, False), (0, 1, "True", None)),
+        (rules.text(), ("", "a"), (3, None, ("a",))),
+        (rules.one_of(("a", "b")), ("a", "b"), ("c", "", None, ["a"])),
+        (rules.registered(lambda: ("a",), "m:x"), ("a", "my:own"), ("b", "", 3, None)),
+        (rules.several("words", str.isalpha), (("a",), ["a", "b"]), ((), ("1",), "ab", None)),
+        (rules.several("two", str.isalpha, least=2, most=2), (("a", "b"),), (("a",), ("a",) * 3)),
+        (rules.size(), ((32, 16384), [64, 64]), ((31, 64), (64,), (64, 64.0), (True, 64), 64)),
+        (rules.of_method(rules.whole(0)), (None, 3), (-1, "3")),
     ],
 )
 def test_rules(rule, good, bad):
@@ -35,7 +35,7 @@ def test_rules(rule, good, bad):
 
 
 def test_the_nearest_name_is_suggested():
-    field = Field("some.field", "first", fields.one_of(("first", "second")), "What it means.")
+    field = Field("some.field", "first", rules.one_of(("first", "second")), "What it means.")
     assert field.problem("frist") == (
         "some.field: 'frist' found, expected one of first, second; did you mean 'first'?"
     )
@@ -46,7 +46,7 @@ def test_the_nearest_name_is_suggested():
 
 
 def test_defaults_may_be_unset_or_open():
-    rule = fields.text()
+    rule = rules.text()
     assert Field("a", str, rule, "Unset.").is_unset
     assert not Field("a", "", rule, "Set.").is_unset
     assert Field("a", {}, rule, "Open.").is_open
@@ -55,7 +55,7 @@ def test_defaults_may_be_unset_or_open():
 
 def test_an_open_table_is_asked_when_a_value_is_checked():
     table = {"a": 1}
-    rule = fields.registered(lambda: table, "m:x")
+    rule = rules.registered(lambda: table, "m:x")
     assert not rule.holds("b")
     table["b"] = 2
     assert rule.holds("b")

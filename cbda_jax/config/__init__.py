@@ -1,0 +1,18 @@
+"""What a run can be told: every field once, and how a config is made of them, read and checked."""
+
+from cbda_jax.config.build import ARGUMENTS, apply_argument, base, check, field_of, flat
+from cbda_jax.config.fields import FIELDS, SECTIONS
+from cbda_jax.config.rules import Change, Field
+
+__all__ = [
+    "ARGUMENTS",
+    "FIELDS",
+    "SECTIONS",
+    "Change",
+    "Field",
+    "apply_argument",
+    "base",
+    "check",
+    "field_of",
+    "flat",
+]
