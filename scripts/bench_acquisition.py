@@ -28,6 +28,7 @@ from jax import lax
 
 from cbda_jax.acquisition.scoring.maps import pixel_scores, region_scores
 from cbda_jax.acquisition.selection.select import Picks, greedy_picks
+from cbda_jax.platform import resolve
 from cbda_jax.resize import bilinear
 
 STAGES = ("score", "pixel", "select", "round")
@@ -51,7 +52,7 @@ def make_logits(low: tuple[int, int], classes: int, seed: int) -> np.ndarray:
 
 def batched(function: Callable) -> Callable:
     """Over a leading axis: one image after the other on CPU, where memory bounds the speed."""
-    if jax.default_backend() == "cpu":
+    if resolve() == "cpu":
         return lambda *arguments: lax.map(lambda x: function(*x), arguments)
     return jax.vmap(function)
 
