@@ -2,23 +2,19 @@
 
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import waiting
 
-ROOT = Path(__file__).parent.parent
-LIMIT_S = 300
-
-# The programs of tests/test_main.py, which the compilation cache has.
 TINY = (
+    *("--config.network=tiny:Tiny", "--config.compilation_cache="),  # of tests/, compiled at once
     *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
     "--config.data.synthetic_city.source_train=4",
     *(f"--config.data.synthetic_city.target_{split}=2" for split in ("train", "val", "test")),
     *("--config.data.source_batch=2", "--config.data.target_batch=2"),
-    *("--config.evaluation.batch_per_device=2", "--config.compilation_cache="),
     *("--config.data.dir=data", "--workdir=run"),
 )
 
@@ -28,9 +24,7 @@ def site(tmp_path_factory):
     """The folder into which the wheel was unpacked."""
     folder = tmp_path_factory.mktemp("wheel")
     build = ("-m", "hatchling", "build", "--target=wheel", f"--directory={folder}")
-    done = subprocess.run(
-        [sys.executable, *build], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S
-    )
+    done = waiting.run([sys.executable, *build])
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = folder.glob("cbda_jax-*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -40,26 +34,15 @@ def site(tmp_path_factory):
 
 def python(site, folder, *arguments):
     """Runs Python in a folder, with the wheel's package in front of the checkout's."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site), "JAX_NUM_CPU_DEVICES": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
+    path = os.pathsep.join((str(site), str(waiting.ROOT / "tests")))
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "1"}
+    return waiting.run([sys.executable, *arguments], cwd=folder, env=environment)
 
 
 @pytest.mark.slow
 def test_a_run_of_a_config_that_comes_along(site, tmp_path):
-    done = python(
-        site,
-        tmp_path,
-        "-m",
-        "cbda_jax.main",
-        "--config=synthetic:method=source_only,steps=2",
-        *TINY,
-    )
+    run = ("-m", "cbda_jax.main", "--config=synthetic:method=source_only,steps=2")
+    done = python(site, tmp_path, *run, *TINY)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["method"] == "source_only"
@@ -77,7 +60,7 @@ def test_all_configs_come_along_and_load(site, tmp_path):
     assert done.returncode == 0, done.stderr
     package, *names = done.stdout.split()
     assert Path(package).is_relative_to(site)
-    beside = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
+    beside = {path.stem for path in (waiting.ROOT / "configs").glob("*.py")} - {"__init__"}
     assert {name for name in names if "/" not in name} == beside
     assert "sweeps/synthetic_pretrained" in names
     done = python(site, tmp_path, "-m", "cbda_jax.main", "--config=configs/synthia2cty.py")
