@@ -55,7 +55,7 @@ _RUN = (
         "What is acquired, and which domains are trained on. Fields of `acquisition` that "
         "are left unset follow it.",
     ),
-    Field("seed", 0, whole(0), "Of everything that is random."),
+    Field("seed", 0, whole(0), "Seeds all that is random: weights, batches, random scores."),
     Field(
         "num_classes",
         19,
@@ -77,7 +77,7 @@ _RUN = (
         "network",
         "small_unet",
         registered(lambda: sorted(models.NETWORKS), "my_module:MyNet"),
-        "What is trained.",
+        "The network that is trained.",
     ),
     Field(
         "pretrained",
@@ -91,7 +91,7 @@ _RUN = (
         "dtype",
         "float32",
         one_of(("float32", "bfloat16")),
-        "Of the network's arithmetic; bfloat16 keeps parameters float32.",
+        "The type that the network computes in; its parameters stay float32.",
     ),
     Field(
         "compilation_cache",
@@ -117,7 +117,12 @@ _DATA = (
         "Holds the folders gtav/, synthia/ and cityscapes/ as downloaded; unused once prepared.",
         "resume",
     ),
-    Field("data.source", "synthetic_city/source_train", _data_set(), "Labelled images."),
+    Field(
+        "data.source",
+        "synthetic_city/source_train",
+        _data_set(),
+        "The labelled images to learn from.",
+    ),
     Field(
         "data.source_files",
         "",
@@ -131,16 +136,21 @@ _DATA = (
         _data_set(),
         "The images that are asked about.",
     ),
-    Field("data.val", "synthetic_city/target_val", _data_set(), "Evaluated on while training."),
+    Field("data.val", "synthetic_city/target_val", _data_set(), "Is evaluated on while training."),
     Field(
         "data.test",
         "synthetic_city/target_test",
         _data_set(),
-        "Evaluated on at the end.",
+        "Is evaluated on at the end.",
         "evaluate",
     ),
-    Field("data.source_size", (96, 192), size(), "Of source images in training."),
-    Field("data.target_size", (96, 192), size(), "Of target images in the network."),
+    Field("data.source_size", (96, 192), size(), "Size of source images in training."),
+    Field(
+        "data.target_size",
+        (96, 192),
+        size(),
+        "Size of target images wherever the network sees them.",
+    ),
     Field("data.source_batch", 4, whole(1), "Source images a step, of all devices."),
     Field("data.target_batch", 4, whole(1), "Target images a step, of all devices."),
     Field("data.flip", False, switch(), "Mirror half of the training images."),
@@ -154,7 +164,7 @@ _DATA = (
         "data.rare_class_temperature",
         0.01,
         number("a number above 0", lambda value: value > 0),
-        "Of rare_class; lower favours rare classes more.",
+        "Temperature of rare_class; a lower one favours rare classes more.",
     ),
     Field(
         "data.source_free",
@@ -170,7 +180,7 @@ _SYNTHETIC_CITY = (
             f"data.synthetic_city.{split}",
             scenes,
             whole(1, 1_000_000),
-            f"Scenes of the split {split}.",
+            f"How many scenes the split {split} has.",
         )
         for split, scenes in (
             ("source_train", 300),
@@ -179,22 +189,36 @@ _SYNTHETIC_CITY = (
             ("target_test", 100),
         )
     ),
-    Field("data.synthetic_city.seed", 0, whole(0, 2000), "Others draw other scenes."),
+    Field("data.synthetic_city.seed", 0, whole(0, 2000), "Other seeds draw other scenes."),
 )
 _TRAINING = (
-    Field("training.steps", 1000, whole(1), "How many there are in all."),
-    Field("training.optimizer", "sgd", one_of(("sgd", "adamw")), "Which one."),
-    Field("training.learning_rate", 2.5e-4, at_least_0(), "Of the backbone."),
+    Field("training.steps", 1000, whole(1), "How many steps the whole training has."),
+    Field(
+        "training.optimizer",
+        "sgd",
+        one_of(("sgd", "adamw")),
+        "The optimizer: SGD as in RIPU, or AdamW.",
+    ),
+    Field("training.learning_rate", 2.5e-4, at_least_0(), "Learning rate of the backbone."),
     Field(
         "training.head_multiplier",
         10.0,
         at_least_0(),
         "Learning rate of the head over the backbone's.",
     ),
-    Field("training.momentum", 0.9, decay(), "Of sgd; first-moment decay of adamw."),
-    Field("training.weight_decay", 5e-4, at_least_0(), "Times the parameter."),
-    Field("training.schedule_steps", 1000, whole(1), "The poly schedule reaches 0 after them."),
-    Field("training.schedule_power", 0.9, at_least_0(), "Of the poly schedule."),
+    Field(
+        "training.momentum", 0.9, decay(), "Momentum of sgd; decay of the first moment of adamw."
+    ),
+    Field(
+        "training.weight_decay",
+        5e-4,
+        at_least_0(),
+        "Weight decay of parameters; adamw spares vectors (norms, biases).",
+    ),
+    Field(
+        "training.schedule_steps", 1000, whole(1), "Steps after which the poly schedule reaches 0."
+    ),
+    Field("training.schedule_power", 0.9, at_least_0(), "Exponent of the poly schedule."),
     Field("training.warmup", 0, whole(0), "Steps of linear rise at the beginning."),
     Field(
         "training.restart_each_round",
@@ -235,16 +259,27 @@ _TRAINING = (
         ),
         "Random magnification, cut back to the training size.",
     ),
-    Field("training.source_weight", 1.0, at_least_0(), "Cross entropy on source labels."),
-    Field("training.target_weight", 1.0, at_least_0(), "Cross entropy on target labels."),
+    Field(
+        "training.source_weight", 1.0, at_least_0(), "Weight of the cross entropy on source labels."
+    ),
+    Field(
+        "training.target_weight", 1.0, at_least_0(), "Weight of the cross entropy on target labels."
+    ),
     Field(
         "training.consistency_weight",
         0.1,
         at_least_0(),
-        "Local consistency of predictions on the source.",
+        "Weight of the local consistency of predictions on the source.",
     ),
-    Field("training.consistency", "l1", one_of(("l1", "kl")), "Its distance."),
-    Field("training.negative_weight", 1.0, at_least_0(), "Negative learning on the target."),
+    Field(
+        "training.consistency",
+        "l1",
+        one_of(("l1", "kl")),
+        "Distance between predictions that should be consistent.",
+    ),
+    Field(
+        "training.negative_weight", 1.0, at_least_0(), "Weight of negative learning on the target."
+    ),
     Field(
         "training.negative_threshold",
         0.05,
@@ -264,7 +299,7 @@ _ACQUISITION = (
         "acquisition.rounds",
         (400, 480, 560, 640, 720),
         several(
-            "whole numbers, the steps before which rounds are held",
+            "increasing whole numbers",
             lambda at: type(at) is int,
             least=0,
         ),
@@ -376,7 +411,13 @@ _ANNOTATION = (
     ),
 )
 _EVALUATION = (
-    Field("evaluation.every", 250, whole(0), "Steps; 0: at the end only.", "evaluate"),
+    Field(
+        "evaluation.every",
+        250,
+        whole(0),
+        "Steps between evaluations; 0: at the end only.",
+        "evaluate",
+    ),
     Field("evaluation.flip", True, switch(), "Average with the mirror image.", "evaluate"),
     Field(
         "evaluation.scales",
@@ -409,7 +450,7 @@ _KEPT = (
         "checkpoint.every",
         250,
         whole(1),
-        "Steps between them; there is one before every round and at the end, too.",
+        "Steps between checkpoints; one is also saved before every round and at the end.",
         "resume",
     ),
     Field("checkpoint.keep", 2, whole(1), "How many of the newest are kept.", "resume"),

@@ -5,9 +5,9 @@
 
 A small run is made without a break. Then runs of the same config are killed (SIGKILL): first just
 before one of the writes that the unbroken run made, another kind of write each time; started again
-with the same command, then at a random time; and started again to their end. Query log, parameters,
-optimizer state, losses and evaluations must then be those of the unbroken run, bit for bit. Of
-several processes one is killed; the others must end by themselves.
+with the same command, then at a random time; and started again to their end. Queries, answers,
+parameters, optimizer state, losses and evaluations must then be those of the unbroken run, bit for
+bit. Of several processes one is killed; the others must end by themselves.
 
 Exit status 1 if anything differs, is lost, or was asked for twice.
 """
@@ -203,9 +203,10 @@ def _errors(running: list[subprocess.Popen[str]], what: str) -> list[str]:
 def outcome(workdir: Path) -> dict[str, Any]:
     """What must not depend on how often a run was killed: arrays and numbers, by name."""
     found: dict[str, Any] = {}
-    for path in sorted((workdir / "queries").glob("round_*.npz")):
-        with np.load(path) as arrays:
-            found |= {f"{path.name}/{name}": arrays[name] for name in arrays.files}
+    for folder in ("queries", "answers"):
+        for path in sorted((workdir / folder).glob("round_*.npz")):
+            with np.load(path) as arrays:
+                found |= {f"{folder}/{path.name}/{n}": arrays[n] for n in arrays.files}
     for name, leaf in _checkpoint(workdir / "checkpoints").items():
         found[f"checkpoint/{name}"] = leaf
     result = json.loads((workdir / "result.json").read_text())
@@ -250,7 +251,7 @@ def lost_and_twice(expected: dict[str, Any], found: dict[str, Any]) -> tuple[int
     """How many queries of the unbroken run are missing, and how many were made more than once."""
 
     def queries(values: dict[str, Any]) -> list[tuple[int, ...]]:
-        rounds = sorted({name.partition("/")[0] for name in values if name.startswith("round_")})
+        rounds = sorted({n.rpartition("/")[0] for n in values if n.startswith("queries/")})
         return [
             tuple(query)
             for name in rounds

@@ -15,7 +15,7 @@ import scenes_of_files
 import waiting
 from PIL import Image
 
-from cbda_jax.annotation import Queries, QueryLog
+from cbda_jax.annotation import UNANSWERED, AnswerLog, Answers, Queries, QueryLog, cut
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic, write_npz
@@ -179,6 +179,61 @@ def test_the_query_log_survives_a_read_only_disk(mounted):
     assert contents(mounted.folder) == before
 
 
+# ------------------------------------------------------------------- answers
+
+
+def logs(folder):
+    """Query log and answers of a run."""
+    log = QueryLog(folder / "queries")
+    return AnswerLog(
+        folder / "answers", log, classes=tuple("abcdefghijklmnopqrs"), shape=(400, 100)
+    )
+
+
+def answers(number):
+    rng = np.random.default_rng(number)
+    asked = queries(number)
+    patches = rng.integers(0, 19, (len(asked), 3, 3), np.uint8)
+    inside = cut(np.zeros((400, 100), np.uint8), asked.row, asked.col, 1) == 0
+    return Answers(asked, np.where(inside, patches, np.uint8(UNANSWERED)))
+
+
+def ask(folder, number):
+    """Asks for a round; the answers are yet to come."""
+    found = logs(folder)
+    found.make_folder()
+    QueryLog(folder / "queries").append(queries(number))
+    return logs(folder)
+
+
+def test_the_answers_survive_a_full_disk(disk):
+    found = ask(disk.folder, 1)
+    found.write(answers(1))
+    found = ask(disk.folder, 2)
+    before = contents(disk.folder)
+    with disk.full(room=4096):
+        message = refused(found.write, answers(2))
+    assert f"cannot write {found.path(2)}: " in message
+    assert contents(disk.folder) == before
+    assert len(logs(disk.folder).rounds) == 1
+    found.write(answers(2))
+    last = logs(disk.folder).rounds[1]
+    np.testing.assert_array_equal(last.patches, answers(2).patches)
+
+
+def test_the_answers_survive_a_read_only_disk(mounted):
+    found = ask(mounted.folder, 1)
+    before = contents(mounted.folder)
+    with mounted.read_only():
+        assert "Read-only file system" in refused(found.write, answers(1))
+        assert logs(mounted.folder).rounds == []
+        other = AnswerLog(
+            mounted.folder / "other", QueryLog(mounted.folder / "none"), classes="ab", shape=(9, 9)
+        )
+        assert "Read-only file system" in refused(other.make_folder)
+    assert contents(mounted.folder) == before
+
+
 # --------------------------------------------------------------- preparation
 
 
@@ -308,7 +363,8 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(mounted, tmp_
             message = stopped(workdir, data_dir)
         assert str(mounted.folder) in message
         assert "No space left on device" in message
-        queried = contents(workdir / "queries") if workdir.exists() else {}
+        folders = [workdir / name for name in ("queries", "answers")]
+        queried = {(f.name, n): c for f in folders for n, c in contents(f).items()}
         assert asked.items() <= queried.items()
         asked = queried
     assert run(workdir, data_dir).returncode == 0

@@ -12,7 +12,9 @@ from configs import gta2city, synthetic, synthia2city
 
 BAD = {
     "method": ("no name near", 3, None),
-    "num_classes": (0, 18, 20, True, "many", None),
+    "num_classes": (0, 1, 255, True, "many", None),
+    "label_space": ("", 3),
+    "annotation.oracle": ("q", 3, None),
     "network": ("no name near", None),
     "pretrained": (3, None),
     "dtype": ("f", 16, None),
@@ -31,7 +33,12 @@ BAD = {
     "training.consistency": ("q", None),
     **{
         f"acquisition.{name}": (3, ("a",))
-        for name in (*("score", "unit", "class_balance", "allocation", "class_evidence", "ties"),)
+        for name in (
+            *(
+                *("score", "unit", "class_balance", "class_balance_options", "allocation"),
+                *("class_evidence", "ties"),
+            ),
+        )
     },
     "checkpoint.dir": (3, None),
     "seed": (-1, 2**31, True, 0.0),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 
@@ -213,6 +214,51 @@ def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_
         np.testing.assert_allclose(
             list(losses.values()), list(_losses(unbroken).values()), rtol=1e-4
         )
+
+
+def _answers(workdir):
+    return [path.read_bytes() for path in sorted((workdir / "answers").glob("round_*.npz"))]
+
+
+@pytest.mark.slow
+def test_people_answer_while_the_run_is_away(unbroken, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    oracle = "--config.annotation.oracle=people:Slow"
+    for number, flags in ((1, ()), (2, ()), (2, ("--mode=acquire",))):
+        done = _run(workdir, data_dir, oracle, *flags)
+        # The second round is asked for, waits, and is answered when one asks again.
+        assert done.returncode == (0 if flags else 77), done.stderr
+        assert len(_queries(workdir)) == number
+        assert len(_answers(workdir)) == (number if flags else number - 1)
+        if not flags:
+            assert f"round {number} asks about 30 squares of 3 x 3 pixels" in done.stderr
+            assert f"answer them at {workdir / 'people'}, then start the same" in done.stderr
+            assert f"stopped at step {ROUNDS[number - 1]}, which is saved" in done.stderr
+            assert "Traceback" not in done.stderr
+    done = _run(workdir, data_dir, oracle)
+    assert done.returncode == 0, done.stderr
+    reference = unbroken
+    assert _queries(workdir) == _queries(reference)
+    assert _answers(workdir) == _answers(reference)
+    assert _result(workdir)["evaluation"] == _result(reference)["evaluation"]
+    assert _result(workdir)["analysis"] == _result(reference)["analysis"]
+    assert _losses(workdir) == _losses(reference)
+
+
+@pytest.mark.slow
+def test_a_workdir_without_answers_is_of_a_version_before(unbroken, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(unbroken, workdir)
+    shutil.rmtree(workdir / "answers")
+    done = _run(workdir, data_dir)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith(
+            f"error: {workdir}: a run of version 0.1 found, which has queries/ and no answers/"
+        )
+    )
 
 
 @pytest.mark.slow

@@ -82,4 +82,4 @@ def test_methods_that_acquire_nothing_ignore_how_it_would_be_done():
 
 
 def test_a_methods_own_balance_may_begin_after_the_last_round():
-    assert resolve("cbda", rounds=(400, 500)).balance_from == 3
+    assert resolve("cbda", rounds=(400, 500)).balance.balance_from == 3

@@ -34,3 +34,19 @@ def test_a_module_that_fails(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"\(RuntimeError: two lines\)"):
         plugins.load("fails_at_import:x", "network")
     assert "fails_at_import" not in sys.modules
+
+
+def test_a_name_of_the_table_or_an_import_path():
+    assert plugins.find({"mine": len}, "mine", "field") is len
+    assert plugins.find({}, "math:sqrt", "field")(4) == 2
+    assert plugins.find({}, "json:JSONDecoder.decode", "field").__name__ == "decode"
+
+
+def test_a_name_is_given_once():
+    table = {}
+    plugins.register(table, "mine", len)
+    plugins.register(table, "mine", len)
+    with pytest.raises(InputError, match="'mine': found taken"):
+        plugins.register(table, "mine", max)
+    with pytest.raises(InputError, match="with a colon"):
+        plugins.register(table, "a:b", max)

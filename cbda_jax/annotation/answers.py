@@ -10,11 +10,10 @@ from jaxtyping import Bool, Int32, Int64, Shaped, UInt8
 
 from cbda_jax.annotation.queries import Queries
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import IGNORE, UNANSWERED
 
-VOID = 255
+VOID = IGNORE
 """The answer that a pixel has no class. It is paid for, and not trained on."""
-UNANSWERED = 254
-"""No answer. The pixel is not paid for, not trained on, and may be asked for again."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from cbda_jax import plugins
 from cbda_jax.annotation.answers import UNANSWERED, VOID, Answers, cut
 from cbda_jax.annotation.queries import Queries
-from cbda_jax.errors import InputError, Paused, near
+from cbda_jax.errors import InputError, Paused
 
 
 class AnswersPending(Paused):
@@ -143,17 +143,7 @@ def create_oracle(name: str, setting: Setting) -> Oracle:
             asked.
     """
     where = "annotation.oracle"
-    if not plugins.is_path(name) and name not in ORACLES:
-        raise InputError(
-            f"{where}: {name!r} found, expected one of {', '.join(ORACLES)}, or an import path, "
-            f"'my_module:my_oracle'{near(name, ORACLES)}"
-        )
-    make = plugins.load(name, where) if plugins.is_path(name) else ORACLES[name]
-    if not callable(make):
-        raise InputError(
-            f"{where}: {name!r} is a {type(make).__name__}, expected a function that makes an "
-            "oracle; see cbda_jax.annotation.ORACLES"
-        )
+    make = plugins.find(ORACLES, name, where)
     oracle = make(setting)
     if not isinstance(oracle, Oracle):
         raise InputError(

@@ -149,13 +149,13 @@ def read_labelling(directory: str | os.PathLike[str]) -> Labelling | None:
     """
     try:
         content: Any = json.loads(labelling_path(directory).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         values = {int(value): name for value, name in content["values"].items()}
         encoding = LabelEncoding(values, str(content["name_of_values"]))
         return Labelling(str(content["label_space"]), tuple(content["classes"]), encoding)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{labelling_path(directory).name} is not as written") from error
 
 

@@ -12,12 +12,7 @@ from jaxtyping import Int64, UInt8
 from tqdm import tqdm
 
 from cbda_jax.data import images
-from cbda_jax.data.encoding import (
-    LabelEncoding,
-    Labelling,
-    check_labelling,
-    read_labelling,
-)
+from cbda_jax.data.encoding import LabelEncoding, Labelling, check_labelling, read_labelling
 from cbda_jax.data.index import read_index, write_index
 from cbda_jax.data.prepare import create_builder, damaged, prepare_builder
 from cbda_jax.errors import InputError
@@ -47,9 +42,8 @@ class Records:
         directory: as above.
         split: as above.
         expected: what its labels have to mean; None takes what it says itself. Data sets that
-            version 0.1 prepared do not say: they are taken for what is expected where the number
-            of classes allows, otherwise for the space that has this number in `BY_NUMBER`, all
-            there was then.
+            version 0.1 prepared do not say: their space is the one of their number of classes in
+            `BY_NUMBER`, all there was then; their values are the expected ones.
 
     Raises:
         InputError: there is no such prepared data set, no such split in it, its labels mean
@@ -79,8 +73,7 @@ class Records:
         if len(self.ids) != len(self._source):
             raise damaged(
                 directory,
-                f"the index of {split!r} names {len(self.ids)} images, but {len(self._source)} are"
-                " stored",
+                f"the index of {split!r} has {len(self.ids)} images of {len(self._source)} stored",
             )
         self.labelling = self._labelling(expected)
 

@@ -45,7 +45,7 @@ def _taps(size: int) -> list[tuple[int, int]]:
 def _window(
     x: jax.Array, tap: tuple[int, int], size: tuple[int, int], stride: int, dilation: int
 ) -> jax.Array:
-    """What a tap of the kernel sees for a result of `size`, float32."""
+    """The part of x that a tap of the kernel meets, for a result of `size`, float32."""
     rows, columns = (
         slice(at * dilation, at * dilation + (n - 1) * stride + 1, stride)
         for at, n in zip(tap, size, strict=True)
@@ -106,7 +106,7 @@ def taps_at_once(
 def taps_by_row(
     size: int, stride: int, dilation: int, padded: jax.Array, gradient: jax.Array
 ) -> jax.Array:
-    """The same, a row at a time: it stays in the cache, and adding whole rows is vectorised."""
+    """The same gradient, a row at a time: it stays in the cache, and adding rows is vectorised."""
     n, height, width, channels = gradient.shape
     seen = ((size - 1) * dilation + 1, padded.shape[2], channels)
 

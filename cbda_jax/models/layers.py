@@ -1,4 +1,4 @@
-"""What the networks share: convolutions padded as torch pads, frozen statistics, classifiers."""
+"""Layers that networks share: convolutions padded as in torch, frozen statistics, classifiers."""
 
 import jax
 import jax.numpy as jnp

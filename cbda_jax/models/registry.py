@@ -113,7 +113,7 @@ def _check(name: str, create: Create) -> None:
         raise
     # Whatever a user's code raises.
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = plugins.one_line(error)[:300]
         raise InputError(
             f"network {name!r}: it cannot be called ({reason}), expected "
             f"create(num_classes, *, dtype, rngs) and model(images, keys=None); see "

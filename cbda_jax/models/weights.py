@@ -1,4 +1,4 @@
-"""Torch checkpoints: read, told apart, and put into a network, or refused with every reason."""
+"""Torch checkpoints: read, told apart, and loaded into a network; or all that is wrong is said."""
 
 import os
 import re

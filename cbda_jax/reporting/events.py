@@ -15,7 +15,7 @@ from tensorboardX.record_writer import masked_crc32c
 
 
 class EventFile:
-    """One event file. Every call is on the disk's way when it returns, or raises.
+    """One event file. What a call writes has left the process when it returns; else it raises.
 
     tensorboardX's own writer hands events to a thread that dies of a full disk, and the run then
     waits for that thread without end.

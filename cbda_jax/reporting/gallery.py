@@ -1,4 +1,4 @@
-"""Pictures of single images: what the network saw, what it thought, and where it asked."""
+"""Pictures of single images: the photograph, scores, predictions, and what was asked."""
 
 import base64
 import io

@@ -19,7 +19,7 @@ _LOWEST = 0.1  # percent; what is below has the palest shade
 
 @mpl.rc_context(STYLE)
 def class_shares(analysis: Mapping[str, Any]) -> Figure:
-    """Which part of the labelled pixels is of which class, round by round; shades are logarithmic.
+    """The share of each class among the labelled pixels, by round; shades are logarithmic.
 
     Rows are sorted by the class's share of the whole pool, or of the labels where that is not
     known; the last row is void.
@@ -143,7 +143,7 @@ def _share(entry: Mapping[str, Any], name: str) -> float:
 
 
 def _known(row: Mapping[str, Any], number: str) -> str:
-    """What a fraction is of: picks whose centre is void have no part in it."""
+    """What fractions are taken of: the picks whose centre is not void."""
     return count(row[number] - (row["void"] if number == "predicted" else 0))
 
 
@@ -170,7 +170,7 @@ def _cells(axes: Axes, values: np.ndarray, norm: Normalize, *, short: bool = Fal
 
 
 def _text(value: float, norm: Normalize, *, short: bool) -> tuple[str, str]:
-    """What a cell says, and in which ink: that of the page where the cell has no shade."""
+    """The text of a cell and its colour, which is that of the page where the cell has no shade."""
     if not value > 0:
         return ("" if short or np.isnan(value) else "0"), INK
     if short:

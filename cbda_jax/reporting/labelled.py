@@ -48,6 +48,11 @@ def note(analysis: Mapping[str, Any]) -> str:
     """The labels in a sentence or two."""
     total, pool = analysis["total"], analysis["pool"]
     parts = [f"{count(total['pixels'])} pixels in {count(total['regions'])} regions."]
+    if total.get("unanswered_pixels"):
+        parts.append(
+            f"Without an answer, and not counted: {count(total['unanswered_pixels'])} pixels, "
+            f"{count(total['unanswered_regions'])} regions as a whole."
+        )
     if total["label_entropy"] is not None:
         beside = f", that of the whole pool {_fraction(pool['label_entropy'])}" if pool else ""
         parts.append(

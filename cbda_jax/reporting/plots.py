@@ -1,4 +1,4 @@
-"""Charts of a run, as matplotlib figures that nothing global knows of.
+"""Charts of a run, as matplotlib figures without any global state.
 
 Each function takes records of `metrics.jsonl` or what is counted in them, and returns a figure for
 `svg` or `png`. IoUs are fractions in the records and percent in the charts.
@@ -53,7 +53,7 @@ _POINTS = 400  # of a line: more than a chart has pixels to show
 
 
 def svg(figure: Figure, label: str) -> str:
-    """The figure as an `<svg>` element that takes ink and grid colours from the page around it.
+    """The figure as an `<svg>` element, whose text and grid have the colours of the page around it.
 
     Args:
         figure: what to draw; its background is left out.

@@ -45,7 +45,7 @@ def write_report(
         palette: uint8 [C, 3], RGB.
         title: the heading.
         config_text: the configuration, as text.
-        radius: a question covers the (2 radius + 1)^2 square around its centre.
+        radius: a query covers the (2 radius + 1)^2 square around its centre.
         dataset_note: a sentence on the data, shown below the heading.
         budget: the fraction of the target's pixels that was to be labelled, if any was.
         versions: of what the run was made with, devices too, by name.
@@ -116,7 +116,7 @@ def _last_of(
 
 
 def _results(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What each split came to, the most meaningful first: final, and of data never looked at."""
+    """The figures of each split, the most meaningful first: final, of data never used before."""
     last = {record["split"]: record for record in evaluations}
     return sorted(
         last.values(), key=lambda record: (not record.get("final"), "test" not in record["split"])

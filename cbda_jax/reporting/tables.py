@@ -1,4 +1,4 @@
-"""Results as plain text, for the end of a run on a terminal. Nothing is wider than 100 columns."""
+"""Results as plain text, for the end of a run on a terminal; at most 100 columns wide."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def result_table(
     budget: float | int | None = None,
     title: str = "",
 ) -> str:
-    """What a run came to.
+    """The figures of a run.
 
     Args:
         evaluation: an "evaluation" record of `metrics.jsonl`: its IoUs are fractions, null where a

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from cbda_jax import acquisition, annotation, console, reporting
+from cbda_jax.errors import InputError
 from cbda_jax.files import write_npz
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import Method
@@ -244,6 +245,11 @@ class Rounds:
             found = self._oracle.ask(queries)
             if isinstance(found, annotation.Pending):
                 return found
+            if not isinstance(found, annotation.Answers):
+                raise InputError(
+                    f"annotation.oracle: a {type(found).__name__} found, expected Answers or "
+                    "Pending; correct what ask(queries) of the oracle gives back"
+                )
             self.answers.write(found)
             return None
 

@@ -1,4 +1,4 @@
-"""What a process says, and its exit status, if C++ below JAX ends it.
+"""The last line and the exit status of a process that C++ code below JAX ends.
 
 When the coordination service reports the end of a process, or cannot be reached, JAX calls C's
 abort() from a thread of its own, and the process is gone with a stack trace. The callback that
@@ -17,11 +17,11 @@ _message = b""
 
 
 def prepare(status: int, message: str) -> None:
-    """From here on, abort() writes the message to standard error and exits with the status.
+    """Makes abort() write a message to standard error and exit with a status.
 
     Args:
         status: of the process.
-        message: a line, told as `error: ...`; empty: nothing is said.
+        message: a line, printed as `error: ...`; nothing is printed if it is empty.
     """
     global _status, _message
     _status = status
@@ -30,7 +30,7 @@ def prepare(status: int, message: str) -> None:
 
 
 def restore() -> None:
-    """From here on, abort() ends the process with SIGABRT, as ever."""
+    """Makes abort() end the process with SIGABRT again."""
     _at_abort(ctypes.c_void_p(None))
 
 
@@ -42,7 +42,7 @@ def _last_words(_: int) -> None:
 
 
 def _at_abort(action: Any) -> None:
-    """What C does at SIGABRT; Python's own handlers run too late, when abort() has returned."""
+    """Called by C at SIGABRT. Python's own handlers run too late, when abort() has returned."""
     if os.name == "posix":
         function = ctypes.CDLL(None).signal
         function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p

@@ -1,4 +1,4 @@
-"""Compiling the training step before it is made, and saying what it will take."""
+"""Compiles the training step before the first one, and says what it takes."""
 
 import time
 from collections.abc import Callable
@@ -8,13 +8,13 @@ import jax
 
 
 class Cost(NamedTuple):
-    """What a compiled program takes, of each device.
+    """What a compiled program takes on each device.
 
     Attributes:
-        seconds: of compiling.
-        argument_bytes: of what it is given: for a training step state and batch.
-        temporary_bytes: of what it computes in between and drops.
-        output_bytes: of results that do not take over the memory of an argument.
+        seconds: that compiling took.
+        argument_bytes: of its arguments; for a training step, state and batch.
+        temporary_bytes: of intermediate results.
+        output_bytes: of results, without those that reuse the memory of an argument.
         flops: floating-point operations as XLA counts them; 0 where it does not.
         limit_bytes: memory of the device that JAX may use; None where the device does not say.
     """
@@ -28,12 +28,12 @@ class Cost(NamedTuple):
 
     @property
     def total_bytes(self) -> int:
-        """The most that is held at once."""
+        """The most memory that is in use at once."""
         return self.argument_bytes + self.temporary_bytes + self.output_bytes
 
     @property
     def fits(self) -> bool:
-        """Whether the device has that much, as far as is known."""
+        """Whether the device has that much memory, as far as is known."""
         return self.limit_bytes is None or self.total_bytes <= self.limit_bytes
 
     def __str__(self) -> str:

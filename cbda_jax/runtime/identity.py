@@ -1,4 +1,4 @@
-"""Who a process is, told so that no other one, before or after it, is taken for it."""
+"""Identifies a process, so that no other one, before or after it, is mistaken for it."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """This process, as JSON; with a token that no other call gives."""
+    """Describes this process, as JSON with a token that is unique to the call."""
     return {
         "host": socket.gethostname(),
         "boot": _kernel("sys/kernel/random/boot_id"),
@@ -24,7 +24,7 @@ def describe() -> dict[str, Any]:
 
 
 def is_alive(owner: dict[str, Any]) -> bool | None:
-    """Whether the process lives; None if that cannot be seen from here."""
+    """Whether a process is alive; None if that cannot be seen from here."""
     here = describe()
     pid = owner.get("pid")
     # The kernel, not the host's name, says which processes one can see: containers share names.

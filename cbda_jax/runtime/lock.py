@@ -1,4 +1,4 @@
-"""One run at a time in a workdir: the file that says whose it is, and what killed runs left."""
+"""One run at a time in a workdir: the lock file, and what to remove after killed runs."""
 
 import errno
 import json
@@ -50,10 +50,10 @@ def hold(
 class WorkdirLock:
     """The lock of one process; see `hold`.
 
-    On one machine the owner is looked up: it is gone if no process has its id and start time. The
-    processes of another machine or container cannot be seen; their sign of life is the file's time,
-    which the owner renews. Where that is neither new nor old it is watched until it changes or
-    `stale_s` have passed, so that no two machines need agree on the time.
+    An owner on this machine is looked up: it is gone if no process has its id and start time. The
+    processes of another machine or container cannot be seen. Their sign of life is the time of the
+    file, which the owner renews. Where that is neither new nor old, it is watched until it changes
+    or `stale_s` have passed, so that two machines need not agree on the time.
     """
 
     def __init__(self, workdir: Path, *, beat_s: float | int = 30, stale_s: float | int = 180):
@@ -189,7 +189,7 @@ class _Found(NamedTuple):
 
 
 def _create(path: Path, owner: dict[str, Any]) -> float | None:
-    """Makes the file unless it is there; then gives the file system's time, in seconds."""
+    """Makes the file. If it is there already, gives the time of the file system, in seconds."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}.", suffix=".tmp")
     temporary = Path(name)
     text = (json.dumps(owner, indent=2) + "\n").encode()
@@ -219,7 +219,7 @@ def _create(path: Path, owner: dict[str, Any]) -> float | None:
 
 
 def _read(path: Path) -> _Found | None:
-    """What the file says; None where there is none."""
+    """What the file says; None if there is no file."""
     try:
         with path.open("rb") as file:
             time_ns = os.fstat(file.fileno()).st_mtime_ns

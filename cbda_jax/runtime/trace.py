@@ -26,7 +26,7 @@ class StepTrace:
         self._tracing = False
 
     def step(self, number: int) -> AbstractContextManager[Any]:
-        """Around one step: starts the trace before the first of those wanted, names the step."""
+        """Wraps one step: names it, and starts the trace before the first step that is wanted."""
         if self._first <= self._made < self._last and not self._tracing:
             jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
             self._tracing = True

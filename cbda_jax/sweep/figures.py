@@ -132,9 +132,10 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
 
 @mpl.rc_context(plots.STYLE)
 def differences(rows: Sequence[Row], plan: Plan, key: str) -> Figure | None:
-    """A score minus the baseline's of the same seed, an arm a line and a budget a panel.
+    """A score minus that of the baseline with the same seed.
 
-    Drawn are every seed, their mean and its standard error.
+    A line for each arm, a panel for each budget. Every seed, their mean and its standard error are
+    drawn.
 
     Args:
         rows: of the finished runs.
@@ -229,7 +230,7 @@ def class_differences(rows: Sequence[Row], plan: Plan, budget: float) -> Figure:
 def picks_per_image(
     picks: Mapping[str, tuple[str, Int64[np.ndarray, " n"]]], budget: float
 ) -> Figure:
-    """How many picks the images have got, an arm a panel.
+    """How many picks each image has, a panel for each arm.
 
     Args:
         picks: by arm, its allocation ("per_image" or "global") and the picks of every image of
@@ -295,7 +296,7 @@ def _look(place: int) -> tuple[str, str, object]:
 
 
 def _bar(value: table.Spread) -> float:
-    """Half the length of an error bar; nothing where one seed has no error."""
+    """Half the length of an error bar; none for a single seed, which has no error."""
     return 0.0 if math.isnan(value.error) else value.error
 
 

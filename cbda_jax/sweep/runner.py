@@ -30,12 +30,12 @@ class Job:
     """One process of the sweep.
 
     Attributes:
-        name: unlike all others.
+        name: unique.
         command: what is started.
-        log: gets its output.
-        needs: name of the job that has to be done before, if any.
+        log: file that gets its output.
+        needs: name of the job that must be done first, if any.
         prepare: called just before the start, if there is one.
-        counts: whether it is one of the sweep's runs, not just a part that they share.
+        counts: whether it is a run of the sweep, and not a warm start that runs share.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the jobs.
+    """How many jobs run at a time, and on which devices.
 
     Attributes:
         count: processes at a time.
@@ -82,7 +82,7 @@ class Workers:
 
 
 class Failure(NamedTuple):
-    """A job that did not get done, and why."""
+    """A job that failed or could not be started, and why."""
 
     name: str
     why: str
@@ -181,7 +181,7 @@ class _Running:
 
 
 def run_all(jobs: Sequence[Job], workers: Workers, *, finished: int = 0) -> list[Failure]:
-    """Does the jobs; those that fail do not stop the others.
+    """Runs the jobs. Those that fail do not stop the others.
 
     Args:
         jobs: in the order in which they are wanted; one that needs another comes after it.
@@ -192,7 +192,7 @@ def run_all(jobs: Sequence[Job], workers: Workers, *, finished: int = 0) -> list
         What failed.
 
     Raises:
-        Preempted: SIGTERM or Ctrl-C came; the processes were told so, and have ended.
+        Preempted: SIGTERM or Ctrl-C came. The processes were told, and have ended.
     """
     waiting = list(jobs)
     running: dict[int, _Running] = {}
@@ -231,7 +231,7 @@ def run_all(jobs: Sequence[Job], workers: Workers, *, finished: int = 0) -> list
 def _start_next(
     waiting: list[Job], running: dict[int, _Running], workers: Workers, failed: Sequence[Failure]
 ) -> list[Failure]:
-    """Gives the next jobs to the workers that are free; those that can no longer be done."""
+    """Starts jobs on free workers. Returns the jobs that can no longer be done, with the reason."""
     lost = []
     for job in list(waiting):
         if job.needs in {failure.name for failure in failed}:

@@ -1,4 +1,4 @@
-"""What the runs of a sweep came to: one row a run, and means with paired differences."""
+"""Results of a sweep: a row for each run, means, and paired differences."""
 
 import csv
 import io
@@ -140,7 +140,7 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def select(rows: Iterable[Row], arm: str, budget: float | None) -> dict[int, Row]:
-    """The rows of an arm by seed, at a budget or, for an arm without rounds, at any."""
+    """The rows of an arm by seed, at one budget; for an arm without rounds, at any."""
     return {row.seed: row for row in rows if row.arm == arm and row.budget in (budget, None)}
 
 
@@ -153,12 +153,12 @@ def paired(ours: Mapping[int, Row], theirs: Mapping[int, Row], figure: str) -> S
 
 
 def pairs(ours: Mapping[int, Row], theirs: Mapping[int, Row]) -> list[tuple[Row, Row]]:
-    """The rows of both of the seeds that both have."""
+    """Pairs of rows, one pair for each seed that both have."""
     return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """The tidy table: a line a run; fractions with six digits, empty where there is no number."""
+    """The tidy table: a line for each run, fractions with six digits, empty where there is none."""
     classes = list(dict.fromkeys(name for row in rows for name in row.iou))
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
@@ -174,7 +174,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path] = ()) -> str:
-    """A table a budget, in percent, and the figures below.
+    """A table for each budget, in percent, and the figures below.
 
     Args:
         rows: of the finished runs.

@@ -108,11 +108,11 @@ def test_oracles_by_name_and_by_import_path(monkeypatch):
         (
             "ground_trut",
             "annotation.oracle: 'ground_trut' found, expected one of ground_truth, or an import "
-            "path, 'my_module:my_oracle'; did you mean 'ground_truth'?",
+            "path 'my_module:my_function'; did you mean 'ground_truth'?",
         ),
         ("not_there:oracle", "annotation.oracle: 'not_there:oracle' found, expected"),
         ("builtins:id", "'builtins:id' makes a int without ask(queries), expected an oracle"),
-        ("math:pi", "'math:pi' is a float, expected a function that makes an oracle"),
+        ("math:pi", "'math:pi' found, a float, expected a function"),
     ],
 )
 def test_what_is_no_oracle(name, expected):

@@ -109,10 +109,12 @@ def test_damage_of_what_is_kept(tmp_path):
     write_labelling(tmp_path, Labelling("two", TWO.classes, OWN))
     path = encoding.labelling_path(tmp_path)
     whole = json.loads(path.read_text())
-    for text in ("", "[]", "{}", json.dumps({**whole, "values": {"x": "car"}}), "\xff"):
+    spoilt = [json.dumps({**whole, "values": values}) for values in ({"x": "car"}, {}, None)]
+    for text in ("", "[]", "{}", "\xff", *spoilt):
         path.write_text(text, encoding="latin-1")
-        with pytest.raises(ValueError, match=r".+"):
+        with pytest.raises(ValueError, match=r".+") as error:
             read_labelling(tmp_path)
+        assert not isinstance(error.value, InputError)  # which would not name the folder
 
 
 OURS = Labelling("two", TWO.classes, OWN)

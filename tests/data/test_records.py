@@ -103,7 +103,7 @@ def test_the_index_is_rebuilt_where_it_is_missing(records):
 
 def test_an_index_of_other_records_is_refused(records):
     index.write_index(records.directory, "train", ["a"], np.zeros((1, 19), np.int64))
-    with pytest.raises(InputError, match="index of 'train' names 1 images, but 6 are stored"):
+    with pytest.raises(InputError, match="index of 'train' has 1 images of 6 stored"):
         Records(records.directory, "train")
 
 

@@ -101,3 +101,14 @@ def test_rows_of_the_confusion_are_what_was_predicted(analysis):
 def test_images_without_a_pick_have_a_bar(analysis):
     axes = label_plots.picks_per_image(analysis["total"]).axes[0]
     assert [bar.get_height() for bar in axes.patches] == [2, 0, 0, 0, 0, 1]
+
+
+def test_the_note_says_what_was_not_answered(analysis):
+    assert "Without an answer" not in labelled.note(analysis)
+    asked = queries(1, (0, 1, 2), (0, 0, 0))
+    patches = np.array([[[0]], [[1]], [[254]]], np.uint8)
+    answers = annotation.Answers(asked, patches)
+    note = labelled.note(annotation.analyse([answers], NAMES, (2, 4)))
+    assert note.startswith(
+        "2 pixels in 2 regions. Without an answer, and not counted: 1 pixels, 1 regions as a whole."
+    )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cbda_jax.data import prepare
 from cbda_jax.errors import InputError
 from cbda_jax.methods import get_method
 from cbda_jax.run import checks
@@ -46,3 +47,75 @@ def test_missing_weights_name_the_file(tmp_path):
     with pytest.raises(InputError) as error:
         checks.check_pretrained(str(tmp_path / "none.safetensors"))
     assert str(tmp_path / "none.safetensors") in _message(error)
+
+
+SYNTHETIC = {
+    "height": 32,
+    "width": 64,
+    **dict.fromkeys(("source_train", "target_train", "target_val", "target_test"), 1),
+}
+
+
+@pytest.mark.parametrize("split", ["source_train", "target_val", "target_test"])
+def test_a_split_is_known_before_it_is_prepared_and_after(tmp_path, split):
+    location = {**SYNTHETIC, "data_dir": tmp_path}
+    checks.check_data_set("data.test", f"synthetic_city/{split}", **location)
+    assert not list(tmp_path.iterdir())
+    prepare.prepare_builder(prepare.create_builder("synthetic_city", **location))
+    checks.check_data_set("data.test", f"synthetic_city/{split}", **location)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_split_that_is_not_there_is_told_with_its_field(tmp_path, prepared):
+    location = {**SYNTHETIC, "data_dir": tmp_path}
+    if prepared:
+        prepare.prepare_builder(prepare.create_builder("synthetic_city", **location))
+    with pytest.raises(InputError) as error:
+        checks.check_data_set("data.test", "synthetic_city/target_tset", **location)
+    text = _message(error)
+    assert text.startswith("data.test: 'synthetic_city/target_tset' found, expected one of the ")
+    assert "source_train" in text
+    assert text.endswith("; did you mean 'target_test'?")
+    # A name alone means "train", which this data set does not have.
+    with pytest.raises(InputError, match=r"data\.val: 'synthetic_city' found, expected one of the"):
+        checks.check_data_set("data.val", "synthetic_city", **location)
+
+
+def _sample(folder, names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_files_are_found_but_not_read(tmp_path):
+    root = tmp_path / "cityscapes"
+    for split in ("train", "val"):
+        for kind, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+            _sample(root, [f"{kind}/{split}/ulm/ulm_000000_000019_{ending}.png"])
+    location = {"data_dir": tmp_path / "prepared", "root": root, "size": (32, 64)}
+    for split in ("train", "val"):
+        checks.check_data_set("data.val", f"cityscapes/{split}", **location)
+    with pytest.raises(InputError, match=r"data.test: 'cityscapes/test' found, expected .* train"):
+        checks.check_data_set("data.test", "cityscapes/test", **location)
+    assert not (tmp_path / "prepared").exists()
+    next(root.glob("gtFine/val/ulm/*")).unlink()
+    with pytest.raises(InputError) as error:
+        checks.check_data_set("data.val", "cityscapes/val", **location)
+    assert _message(error).startswith("data.val: 'cityscapes/val' found, but ")
+    assert str(root / "gtFine" / "val") in _message(error)
+
+
+def test_a_data_set_without_a_folder_of_its_files(tmp_path):
+    with pytest.raises(InputError) as error:
+        checks.check_data_set("data.source", "gtav", data_dir=tmp_path, size=(32, 64))
+    text = _message(error)
+    assert text.startswith(f"data.source: 'gtav' found, but {tmp_path / 'gtav'}")
+    assert text.endswith("set data.root")
+
+
+def test_a_list_of_images_that_is_not_there(tmp_path):
+    location = {"data_dir": tmp_path, "root": tmp_path, "files": tmp_path / "none.txt"}
+    with pytest.raises(InputError) as error:
+        checks.check_data_set("data.source", "gtav", **location)
+    assert str(tmp_path / "none.txt") in _message(error)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Integer
 
-from cbda_jax.acquisition import named
+from cbda_jax import plugins
 from cbda_jax.errors import InputError, near
 
 Counts = Float64[np.ndarray, " classes"]
@@ -104,7 +104,7 @@ def register_scheme(
     """
     if function is None:
         return lambda function: register_scheme(name, function)
-    named.register(SCHEMES, name, function)
+    plugins.register(SCHEMES, name, function)
     return function
 
 
@@ -119,14 +119,14 @@ def check_scheme(scheme: str, parameters: Mapping[str, float]) -> Callable[..., 
         InputError: there is no such scheme, or it has no such parameter; of the schemes that are
             here, a parameter out of its range.
     """
-    function = named.find(SCHEMES, scheme, "acquisition.class_balance", others=("none", "quota"))
+    function = plugins.find(SCHEMES, scheme, "acquisition.class_balance", others=("none", "quota"))
     _, *known = inspect.signature(function).parameters.values()
     names = [p.name for p in known if p.kind is not p.VAR_KEYWORD]
     unknown = [name for name in parameters if name not in names]
     if unknown and len(names) == len(known):
+        some = f"some of {', '.join(names)}" if names else "nothing: it has no parameters"
         raise InputError(
-            f"{_WHERE}: {unknown[0]!r} found with class_balance {scheme!r}, expected "
-            f"{f'some of {chr(44).join(names)}' if names else 'nothing: it has no parameters'}"
+            f"{_WHERE}: {unknown[0]!r} found with class_balance {scheme!r}, expected {some}"
             f"{near(unknown[0], names)}"
         )
     if function in _OURS:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32
 
-from cbda_jax.acquisition import named
+from cbda_jax import plugins
 from cbda_jax.acquisition.scoring.lowest import lowest
 from cbda_jax.errors import InputError, near
 
@@ -86,7 +86,9 @@ def random(uniform: Map) -> Map:
     return uniform
 
 
-def pixelpick(margin: Map, uniform: Map, blocked: Bool[Array, "height width"], share: float) -> Map:
+def pixelpick(
+    margin: Map, uniform: Map, blocked: Bool[Array, "height width"], share: float | int
+) -> Map:
     """Uniform among the `share` of the image's pixels with the least margin.
 
     Shin, Xie & Albanie, "All you need are a few pixels: semantic segmentation with PixelPick",
@@ -136,7 +138,7 @@ def register_score(name: str, function: Callable[..., Any] | None = None) -> Cal
     """
     if function is None:
         return lambda function: register_score(name, function)
-    named.register(SCORES, name, function)
+    plugins.register(SCORES, name, function)
     return function
 
 
@@ -158,7 +160,7 @@ def find_score(name: str, settings: Mapping[str, Any]) -> Score:
         InputError: there is none; it names what is not there; its result is no `[H, W]` float32.
     """
     where = "acquisition.score"
-    function = named.find(SCORES, name, where)
+    function = plugins.find(SCORES, name, where)
     known = (*MAPS, *settings)
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -190,7 +192,8 @@ def _check_result(
     # Whatever a function of the user's raises.
     except Exception as error:
         raise InputError(
-            f"acquisition.score: {name!r} found, which fails with {named.one_line(error)}, {wanted}"
+            f"acquisition.score: {name!r} found, which fails with {plugins.one_line(error)}, "
+            f"{wanted}"
         ) from error
     if not isinstance(found, jax.ShapeDtypeStruct):
         raise InputError(

@@ -1,9 +1,18 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbda_jax.acquisition.balance.weights import SCHEMES, class_quota, class_weights, clip_weights
+from cbda_jax.acquisition.balance.weights import (
+    SCHEMES,
+    class_quota,
+    class_weights,
+    clip_weights,
+    register_scheme,
+)
 from cbda_jax.errors import InputError
 
 LONG_TAIL = np.array([900_000, 90_000, 9_000, 900, 90, 0])
@@ -60,7 +69,10 @@ def test_formulas():
         ({"scheme": "effective_number", "beta": 1.0}, "beta 1 found, expected a number from 0 to"),
         ({"scheme": "effective_number", "betta": 0.5}, "some of beta, prior; did you mean 'beta'"),
         ({"scheme": "math:pi"}, "'math:pi' found, a float, expected a function"),
-        ({"scheme": "math:pie"}, "AttributeError: module 'math' has no attribute 'pie'"),
+        (
+            {"scheme": "math:pie"},
+            "expected an object of the module math; did you mean 'pi'",
+        ),
     ],
 )
 def test_bad_input_is_one_line(arguments, message):
@@ -116,3 +128,33 @@ def test_quota_of_bad_numbers():
         class_quota(np.array([1]), np.array([-2]), 3)
     with pytest.raises(InputError, match="budget of -1"):
         class_quota(np.array([1]), np.array([2]), -1)
+
+
+def test_a_scheme_by_import_path_and_by_name(monkeypatch):
+    def squares(counts, *, power=2.0):
+        return 1 / (1 + counts) ** power
+
+    module = types.ModuleType("a_users_schemes")
+    module.squares = squares  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "a_users_schemes", module)
+    found = class_weights(LONG_TAIL, "a_users_schemes:squares", power=1.0)
+    expected = 1 / (1 + LONG_TAIL)
+    np.testing.assert_allclose(found, expected / expected.mean(), rtol=1e-6)
+    with pytest.raises(InputError, match=r"'beta' found.*expected some of power"):
+        class_weights(LONG_TAIL, "a_users_schemes:squares", beta=1.0)
+    register_scheme("squares")(squares)
+    try:
+        np.testing.assert_array_equal(class_weights(LONG_TAIL, "squares", power=1.0), found)
+        with pytest.raises(InputError, match="'squares': found taken"):
+            register_scheme("squares", lambda counts: counts)
+    finally:
+        del SCHEMES["squares"]
+
+
+@pytest.mark.parametrize(
+    "scheme", [lambda counts: counts, lambda counts: 1 / counts, lambda counts: counts[:2]]
+)
+def test_a_scheme_that_gives_no_weights_is_one_line(scheme, monkeypatch):
+    monkeypatch.setitem(SCHEMES, "mine", scheme)
+    with np.errstate(divide="ignore"), pytest.raises(InputError, match="finite weights above 0"):
+        class_weights(np.array([3, 0, 1]), "mine")

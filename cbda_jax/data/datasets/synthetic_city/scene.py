@@ -35,9 +35,11 @@ def draw_scene(domain: str, seed: int, height: int, width: int) -> tuple[np.ndar
         InputError: the domain is unknown, the seed negative or the size too small.
     """
     if domain not in LOOKS:
-        raise InputError(f"domain is {domain!r}; expected one of {', '.join(LOOKS)}.")
+        raise InputError(
+            f"domain: {domain!r} found, expected one of {', '.join(LOOKS)}; correct it"
+        )
     if seed < 0:
-        raise InputError(f"seed is {seed}; expected 0 or more.")
+        raise InputError(f"seed: {seed} found, expected 0 or more; correct it")
     if height < 32 or width < 32:
         raise InputError(f"a scene of {height} x {width} pixels is too small; at least 32 x 32.")
     look = LOOKS[domain]

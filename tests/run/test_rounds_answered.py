@@ -1,0 +1,170 @@
+"""A round is held, people answer it later, and all that follows is read from the answers."""
+
+import numpy as np
+import people
+import processes
+import pytest
+
+from cbda_jax import reporting
+from cbda_jax.annotation import (
+    UNANSWERED,
+    VOID,
+    Answers,
+    AnswersPending,
+    GroundTruthOracle,
+    Setting,
+)
+from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19
+
+hold = people.hold
+TRUTH = GroundTruthOracle(people.Pool(), 19)
+
+
+def setting(workdir):
+    return Setting(people.Pool(), CITYSCAPES_19.classes, workdir)
+
+
+def records(workdir):
+    return [r for r in reporting.read_metrics(workdir) if r["kind"] == "round"]
+
+
+def test_a_run_waits_for_answers_and_goes_on_with_the_same_queries(tmp_path, capsys):
+    oracle = people.Slow(setting(tmp_path))
+    with pytest.raises(AnswersPending):
+        hold(people.new_rounds(tmp_path, oracle), tmp_path)
+    said = capsys.readouterr()
+    assert (
+        "round 1 asks about 2 squares of 3 x 3 pixels in 2 images: answer them at "
+        f"{tmp_path / 'people'}, then start the same command again"
+    ) in said.out + said.err
+    asked = (tmp_path / "queries" / "round_01.npz").read_bytes()
+    assert list((tmp_path / "answers").iterdir()) == []
+    assert records(tmp_path) == []
+    rounds = people.new_rounds(tmp_path, oracle)
+    # Until there are answers nothing is known.
+    assert rounds.fraction(10) == 0
+    assert (rounds.label(0, 10) == VOID).all()
+    hold(rounds, tmp_path, picker=people.Picker())
+    assert (tmp_path / "queries" / "round_01.npz").read_bytes() == asked
+    (record,) = records(tmp_path)
+    assert (record["picked"], record["pixels"], record["fraction"]) == (2, 18, 18 / (2 * 12 * 16))
+    assert "unanswered" not in record
+    assert rounds.label(0, 10)[4, 3] == people.LABELS[0, 4, 3]
+    # Nothing is asked or written again.
+    hold(people.new_rounds(tmp_path, None_()), tmp_path, picker=people.Picker())
+    assert len(records(tmp_path)) == 1
+
+
+class None_:  # noqa: N801 - stands for no oracle at all
+    def ask(self, queries):
+        raise AssertionError("asked again")
+
+
+def test_labels_counts_and_budget_are_of_the_answers_alone(tmp_path):
+    class Contrary:
+        """Says 7 whatever the truth is; void on the left of each square."""
+
+        def ask(self, queries):
+            patches = np.full((len(queries), 3, 3), 7, np.uint8)
+            patches[:, :, 0] = VOID
+            return Answers(queries, patches)
+
+    pool = people.Pool()
+    rounds = people.new_rounds(tmp_path, Contrary(), pool=pool)
+    pool.read = 0
+    hold(rounds, tmp_path)
+    label = rounds.label(0, 10)
+    expected = np.full((12, 16), VOID, np.uint8)
+    expected[3:6, 3:5] = 7
+    np.testing.assert_array_equal(label, expected)
+    assert (rounds.label(0, 9) == VOID).all()
+    assert rounds._classes(2).tolist() == [12 if c == 7 else 0 for c in range(19)]
+    # Predicted 3 and 4, answered 7.
+    assert np.argwhere(rounds._confusion(2)).tolist() == [[7, 3], [7, 4]]
+    (record,) = records(tmp_path)
+    assert (record["pixels"], record["void_pixels"]) == (18, 6)
+    assert pool.read == 0
+
+
+def test_what_was_not_answered_is_not_spent_and_may_be_asked_again(tmp_path):
+    class Tired:
+        """Leaves the first query of a round unanswered, and the corner of the second."""
+
+        def ask(self, queries):
+            patches = TRUTH.ask(queries).patches.copy()
+            if queries.round == 1:
+                patches[0], patches[1, 0, 0] = UNANSWERED, UNANSWERED
+            return Answers(queries, patches)
+
+    rounds = people.new_rounds(tmp_path, Tired())
+    hold(rounds, tmp_path)
+    (record,) = records(tmp_path)
+    assert (record["picked"], record["unanswered"], record["pixels"]) == (2, 1, 8)
+    assert record["fraction"] == rounds.fraction(10) == 8 / (2 * 12 * 16)
+    assert (rounds.label(0, 10) == VOID).all()
+    assert (rounds.label(1, 10) != VOID).sum() <= 8
+    assert rounds.label(1, 10)[8, 2] == VOID
+    # The picker is told of what blocks: the answered query alone.
+    picker = people.Picker(3)
+    with pytest.raises(InputError, match="image 'b' row 9 column 3 is asked for twice"):
+        hold(rounds, tmp_path, 2, picker)
+    previous = next(x for x in flat(picker.told) if getattr(x, "__name__", "") == "previous")
+    assert [len(previous(index)[0]) for index in (0, 1)] == [0, 1]
+    assert not (tmp_path / "queries" / "round_02.npz").exists()
+
+    class Again(people.Picker):
+        def choose(self, *arguments, **told):
+            chosen, report = super().choose(*arguments, **told)
+            return chosen._replace(col=np.array([3, 10], np.int32)), report
+
+    hold(rounds, tmp_path, 2, Again(3))
+    assert rounds.label(0, 20)[4, 3] == people.LABELS[0, 4, 3]
+    assert rounds.fraction(20) == (8 + 18) / (2 * 12 * 16)
+    # As it is when the run goes on.
+    again = people.new_rounds(tmp_path, None_())
+    np.testing.assert_array_equal(again.label(0, 20), rounds.label(0, 20))
+
+
+def flat(values):
+    for value in values:
+        yield from flat(value) if isinstance(value, tuple) else (value,)
+
+
+@pytest.mark.parametrize("method", ["full_supervision", "source_only"])
+def test_the_bounds_read_the_pools_own_labels(tmp_path, method):
+    rounds = people.new_rounds(tmp_path, None_(), method=method)
+    np.testing.assert_array_equal(rounds.label(1, 0), people.LABELS[1])
+    assert rounds.fraction(0) == (method == "full_supervision")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_oracle_that_says_something_else_is_refused(tmp_path):
+    class Other:
+        def ask(self, queries):
+            return queries
+
+    class Beyond:
+        def ask(self, queries):
+            return Answers(queries, np.full((len(queries), 3, 3), 30, np.uint8))
+
+    for oracle, expected in (
+        (Other(), "annotation.oracle: a Queries found, expected Answers or Pending"),
+        (Beyond(), "class 30 found, expected 0 to 18"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            hold(people.new_rounds(tmp_path, oracle), tmp_path, picker=people.Picker(3))
+        assert list((tmp_path / "answers").iterdir()) == []
+    hold(people.new_rounds(tmp_path, TRUTH), tmp_path)
+
+
+@pytest.mark.slow
+def test_of_several_processes_one_asks_and_all_learn_what_came_of_it(tmp_path):
+    arguments = (tmp_path, setting(tmp_path))
+    pending = processes.run(people.hold_together, 2, *arguments)
+    assert [ended.status for ended in pending] == [77, 77], pending
+    assert all(ended.output.endswith("pending\n") for ended in pending), pending
+    assert sum("answer them at" in ended.output for ended in pending) == 1
+    answered = processes.run(people.hold_together, 2, *arguments)
+    assert [ended.status for ended in answered] == [0, 0], answered
+    assert all("answered [50, 51, 52, 66," in ended.output for ended in answered), answered
