@@ -1,5 +1,6 @@
 """An oracle for tests that has people take their time, and a round that several processes hold."""
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cbda_jax.annotation import AnswersPending, GroundTruthOracle, Pending
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS
 from cbda_jax.run.rounds import Plan, Rounds
-from cbda_jax.runtime import hosts
+from cbda_jax.runtime import hosts, lock
 from cbda_jax.training import TrainState
 
 LABELS = np.random.default_rng(0).integers(0, 19, (2, 12, 16)).astype(np.uint8)
@@ -118,3 +119,13 @@ def hold_together(index, count, coordinator, workdir, setting):
         print("pending", flush=True)
         hosts.leave(pause.status)
     sys.exit(0)
+
+
+def hold_and_die(index, count, coordinator, workdir, fatal, listed):
+    """Holds a round that the ground truth answers; ends before a write, see `scripts/die_at.py`."""
+    del index, count, coordinator
+    workdir.mkdir(exist_ok=True)
+    watch = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "die_at.py"))["watch"]
+    watch(workdir, fatal, listed)
+    lock.remove_leftovers(workdir)
+    hold(new_rounds(workdir, GroundTruthOracle(Pool(), 19)), workdir)

@@ -1,5 +1,7 @@
 """A round is held, people answer it later, and all that follows is read from the answers."""
 
+import re
+
 import numpy as np
 import people
 import processes
@@ -16,6 +18,8 @@ from cbda_jax.annotation import (
 )
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
+from cbda_jax.run.acquirer import Target
+from cbda_jax.runtime import lock
 
 hold = people.hold
 TRUTH = GroundTruthOracle(people.Pool(), 19)
@@ -109,7 +113,7 @@ def test_what_was_not_answered_is_not_spent_and_may_be_asked_again(tmp_path):
     picker = people.Picker(3)
     with pytest.raises(InputError, match="image 'b' row 9 column 3 is asked for twice"):
         hold(rounds, tmp_path, 2, picker)
-    previous = next(x for x in flat(picker.told) if getattr(x, "__name__", "") == "previous")
+    previous = next(x.previous for x in picker.told if isinstance(x, Target))
     assert [len(previous(index)[0]) for index in (0, 1)] == [0, 1]
     assert not (tmp_path / "queries" / "round_02.npz").exists()
 
@@ -124,11 +128,6 @@ def test_what_was_not_answered_is_not_spent_and_may_be_asked_again(tmp_path):
     # As it is when the run goes on.
     again = people.new_rounds(tmp_path, None_())
     np.testing.assert_array_equal(again.label(0, 20), rounds.label(0, 20))
-
-
-def flat(values):
-    for value in values:
-        yield from flat(value) if isinstance(value, tuple) else (value,)
 
 
 @pytest.mark.parametrize("method", ["full_supervision", "source_only"])
@@ -168,3 +167,28 @@ def test_of_several_processes_one_asks_and_all_learn_what_came_of_it(tmp_path):
     answered = processes.run(people.hold_together, 2, *arguments)
     assert [ended.status for ended in answered] == [0, 0], answered
     assert all("answered [50, 51, 52, 66," in ended.output for ended in answered), answered
+
+
+def outcome(workdir):
+    """Queries, answers and what was recorded; no time, and nothing hidden."""
+    files = [p for name in ("queries", "answers") for p in sorted((workdir / name).iterdir())]
+    kept = [{k: v for k, v in r.items() if k != "seconds"} for r in records(workdir)]
+    return [(str(path.relative_to(workdir)), path.read_bytes()) for path in files], kept
+
+
+@pytest.mark.slow
+def test_killed_before_any_write_it_ends_the_same(tmp_path):
+    listed = tmp_path / "writes.txt"
+    (ended,) = processes.run(people.hold_and_die, 1, tmp_path / "unbroken", 0, listed)
+    assert ended.status == 0, ended
+    expected = outcome(tmp_path / "unbroken")
+    writes = listed.read_text().splitlines()
+    kinds = [i for i, line in enumerate(writes, 1) if re.search("queries|answers|jsonl", line)]
+    assert sum("answers" in writes[i - 1] for i in kinds) >= 3
+    for number in kinds:
+        workdir = tmp_path / str(number)
+        (ended,) = processes.run(people.hold_and_die, 1, workdir, number, tmp_path / "log.txt")
+        assert ended.status == -9, (writes[number - 1], ended)
+        lock.remove_leftovers(workdir)
+        hold(people.new_rounds(workdir, TRUTH), workdir)
+        assert outcome(workdir) == expected, writes[number - 1]
