@@ -359,7 +359,8 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(mounted, tmp_
     workdir = mounted.folder / "run"
     asked = {}
     for part in (0.02, 0.5, 0.95):
-        with mounted.full(room=int(part * size)):
+        there = sum(len(content) for content, _ in contents(workdir).values())
+        with mounted.full(room=max(int(part * size) - there, 0)):
             message = stopped(workdir, data_dir)
         assert str(mounted.folder) in message
         assert "No space left on device" in message

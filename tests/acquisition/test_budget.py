@@ -1,0 +1,52 @@
+"""What a budget means in picks, by hand and by placing them."""
+
+import numpy as np
+import pytest
+
+from cbda_jax.acquisition import budget
+from cbda_jax.acquisition.budget import Geometry
+
+
+def test_regions_and_pixels():
+    assert budget.geometry("region", 1) == Geometry(label_radius=1, block_radius=2)
+    assert budget.geometry("pixel", 32) == Geometry(label_radius=0, block_radius=32)
+    assert [budget.geometry(unit, 2).pixels for unit in ("region", "pixel")] == [25, 1]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "unit", "radius", "expected"),
+    [
+        # RIPU: 5 % of 1024 x 2048 in 3 x 3 regions over five rounds, and 2.2 % ("2.2 %").
+        (0.05, "region", 1, 2331),
+        (0.022, "region", 1, 1026),
+        (40 / (1024 * 2048), "pixel", 32, 8),
+    ],
+)
+def test_picks_of_a_round(fraction, unit, radius, expected):
+    squares = budget.geometry(unit, radius)
+    assert budget.picks_per_image(fraction, (1024, 2048), 5, squares) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "cap", "expected"), [(10, 1.1, 11), (10, 1.11, 12), (10, 1, 10), (10, 0, None)]
+)
+def test_a_cap_is_rounded_up_but_not_by_rounding_errors(share, cap, expected):
+    assert budget.capped(share, cap) == expected
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (9, 9), (12, 20)])
+@pytest.mark.parametrize("squares", [Geometry(1, 2), Geometry(0, 3)])
+def test_no_order_of_picks_leaves_the_bounds(shape, squares):
+    always, most = budget.reach(shape, squares)
+    rng, r = np.random.default_rng(0), squares.block_radius
+    for _ in range(20):
+        blocked, picks = np.zeros(shape, bool), 0
+        for at in rng.permutation(blocked.size):
+            row, col = divmod(int(at), shape[1])
+            if not blocked[row, col]:
+                blocked[max(row - r, 0) : row + r + 1, max(col - r, 0) : col + r + 1] = True
+                picks += 1
+        assert picks <= budget.most_picks(shape, squares)
+        fraction = picks * squares.pixels / blocked.size
+        assert always <= fraction
+        assert min(fraction, 1) <= most
