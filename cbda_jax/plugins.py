@@ -3,11 +3,9 @@
 import functools
 import importlib
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, TypeVar
+from typing import Any
 
 from cbda_jax.errors import InputError, near
-
-T = TypeVar("T")
 
 
 def is_path(name: str) -> bool:
@@ -45,8 +43,8 @@ def load(path: str, where: str) -> Any:
 
 
 def find(
-    table: Mapping[str, Callable[..., T]], name: str, where: str, *, others: tuple[str, ...] = ()
-) -> Callable[..., T]:
+    table: Mapping[str, Callable[..., Any]], name: str, where: str, *, others: tuple[str, ...] = ()
+) -> Callable[..., Any]:
     """The function called `name`.
 
     Args:
@@ -74,7 +72,7 @@ def find(
     return found
 
 
-def register(table: MutableMapping[str, T], name: str, value: T) -> None:
+def register(table: MutableMapping[str, Any], name: str, value: Any) -> None:
     """Adds a function, or what a table is of, under a name of its own.
 
     Raises:

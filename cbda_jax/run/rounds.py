@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 
 from cbda_jax import acquisition, annotation, console, reporting
 from cbda_jax.errors import InputError
@@ -174,11 +174,14 @@ class Rounds:
 
     def _target(self) -> Target:
         """The target images, as a round asks about them."""
-        ids = self._pool.ids
+
+        def previous(index: int) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
+            return annotation.closed_centres(self.answers.rounds, self._pool.ids[index])
+
         return Target(
-            len(ids),
+            len(self._pool),
             self._pool.image,
-            previous=lambda index: annotation.closed_centres(self.answers.rounds, ids[index]),
+            previous=previous,
             truth=self._truth if self._method.scoring.class_evidence == "true" else None,
         )
 
