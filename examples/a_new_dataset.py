@@ -6,7 +6,7 @@ It writes a few small pictures, prepares them and prints how often each class is
 names the label space and the data set by their import paths:
 
     PYTHONPATH=examples python -m cbda_jax.main --config=configs/synthetic.py \
-        --config.label_space=a_new_dataset:SHAPES --config.num_classes=4 --config.data.root=DIR \
+        --config.label_space=a_new_dataset:SHAPES --config.data.root=DIR \
         --config.data.source=a_new_dataset:Shapes/drawn \
         --config.data.target=a_new_dataset:Shapes/photographed \
         --config.data.val=a_new_dataset:Shapes/val --config.data.test=a_new_dataset:Shapes/val

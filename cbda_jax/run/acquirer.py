@@ -154,7 +154,7 @@ class Acquirer:
             with self._placed(target, indices) as batches:
                 for images, index, blocked, *true_class in batches:
                     picks, predicted = step(
-                        state.evaluated,
+                        state.inference_params,
                         state.frozen,
                         images,
                         index,
@@ -199,7 +199,7 @@ class Acquirer:
                 truth,
             ),
         )
-        found = self._maps(state.evaluated, state.frozen, *arguments)
+        found = self._maps(state.inference_params, state.frozen, *arguments)
         return jax.tree.map(np.asarray, found)
 
     # ---------------------------------------------------------------- programs

@@ -80,7 +80,7 @@ class Evaluator:
         with pipeline.Prefetch(batches, self._place) as placed:
             for index, arrays in placed:
                 count, predicted = self._step(
-                    state.evaluated, state.frozen, arrays["image"], arrays["label"]
+                    state.inference_params, state.frozen, arrays["image"], arrays["label"]
                 )
                 counts.append(count)
                 if keep is not None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cbda_jax import console
 from cbda_jax.errors import InputError
-from cbda_jax.run import workdir as workdirs
+from cbda_jax.run.workdir import claim, read_result
 from cbda_jax.runtime.preemption import Preempted
 from cbda_jax.sweep.plan import Plan, Warm
 
@@ -98,7 +98,7 @@ def schedule(plan: Plan, out: Path) -> list[Job]:
         plan: of the sweep.
         out: its folder.
     """
-    left = [run for run in plan.runs if workdirs.read_result(out / "runs" / run.name) is None]
+    left = [run for run in plan.runs if read_result(out / "runs" / run.name) is None]
     left.sort(key=lambda run: run.seed)
     fresh = [run.warm.name for run in left if run.warm and not _is_started(out / "runs" / run.name)]
     jobs: dict[str, Job] = {}
@@ -143,7 +143,7 @@ def start_from(trunk: Path, workdir: Path, warm: Warm, config: Any) -> None:
         # Left by a sweep that was killed; nobody else makes such a folder.
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir(parents=True)
-        workdirs.claim(copy, config, write=True)
+        claim(copy, config, write=True)
         shutil.copytree(_checkpoint(trunk, warm), copy / "checkpoints" / str(warm.step))
         shutil.copy2(trunk / "metrics.jsonl", copy)
         copy.replace(workdir)

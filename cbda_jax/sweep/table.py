@@ -12,7 +12,7 @@ import numpy as np
 
 from cbda_jax import annotation, reporting
 from cbda_jax.files import write_atomic
-from cbda_jax.run import workdir as workdirs
+from cbda_jax.run.workdir import read_result
 from cbda_jax.sweep.plan import Plan
 
 _COPIED = ("miou", "min_iou", "worst5_iou")
@@ -70,7 +70,7 @@ def collect(plan: Plan, out: Path) -> list[Row]:
     rows = []
     for run in plan.runs:
         workdir = out / "runs" / run.name
-        result = workdirs.read_result(workdir)
+        result = read_result(workdir)
         if result is not None:
             records = reporting.read_metrics(workdir)
             pool = next(r for r in records if r["kind"] == "pool")

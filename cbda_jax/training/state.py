@@ -31,7 +31,7 @@ class TrainState(NamedTuple):
     ema: Any = None
 
     @property
-    def evaluated(self) -> Any:
+    def inference_params(self) -> Any:
         """The parameters to predict with, in evaluation and acquisition: `ema` if there is one."""
         return self.params if self.ema is None else self.ema
 

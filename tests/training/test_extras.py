@@ -118,12 +118,12 @@ def test_averaged_parameters_follow_the_recursion(whole):
         )
         _assert_close(state.ema, average, rtol=1e-5, atol=1e-7)
         assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(state.ema))
-    assert states[-1].evaluated is states[-1].ema
+    assert states[-1].inference_params is states[-1].ema
     # What is trained is not changed by it.
     plain = whole[0][-1]
     _assert_close(states[-1].params, plain.params, rtol=1e-6)
     assert plain.ema is None
-    assert plain.evaluated is plain.params
+    assert plain.inference_params is plain.params
 
 
 def test_average_in_the_state_and_its_decay_go_together():
