@@ -280,6 +280,11 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
         assert set(np.unique(prediction).tolist()) <= known
     evaluation = _result(workdir)["evaluation"]
     assert f"{100 * evaluation['miou']:.1f}" in done.stderr
+    # Of other images, and in another way, without a new run.
+    other = ("--config.data.test=synthetic_city/target_val", "--config.evaluation.flip=False")
+    done = _run(workdir, data_dir, "--mode=evaluate", *other)
+    assert done.returncode == 0, done.stderr
+    assert len(list((workdir / "predictions").glob("target_val_*_pred.png"))) == 5
 
 
 @pytest.mark.slow
