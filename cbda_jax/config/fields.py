@@ -384,9 +384,8 @@ _ACQUISITION = (
         "acquisition.batch_per_device",
         1,
         whole(1),
-        "Images scored at a time. Picks do not depend on it, but for how the network's "
-        "convolutions round.",
-        "resume",
+        "Images scored at a time. Picks depend on it by how the network's convolutions round, and "
+        "by nothing else.",
     ),
 )
 _ANNOTATION = (
@@ -421,9 +420,9 @@ _EVALUATION = (
         "evaluation.batch_per_device",
         1,
         whole(1),
-        "Images predicted at a time. Figures do not depend on it, but for how the network's "
-        "convolutions round.",
-        "resume",
+        "Images predicted at a time. Figures depend on it by how the network's convolutions round, "
+        "and by nothing else.",
+        "evaluate",
     ),
 )
 _KEPT = (

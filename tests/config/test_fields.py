@@ -21,6 +21,5 @@ def test_what_a_result_depends_on_never_changes():
     free = {name for name, field in FIELDS.items() if field.change == "resume"}
     assert free == {
         *("compilation_cache", "data.dir", "data.root", "data.threads"),
-        *("acquisition.batch_per_device", "evaluation.batch_per_device"),
         *("checkpoint.every", "checkpoint.keep", "report.log_every", "report.gallery"),
     }
