@@ -6,7 +6,6 @@ files of a data set mean is said by the data set itself, see `cbda_jax.data.enco
 """
 
 import dataclasses
-import functools
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -96,13 +95,7 @@ class LabelSpace:
 
     def colour(self, label: UInt8[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
         """Paints train ids: uint8 `[...]` -> RGB uint8 `[..., 3]`; black where no class is."""
-        return self._colours[label]
-
-    @functools.cached_property
-    def _colours(self) -> np.ndarray:
-        colours = np.zeros((256, 3), np.uint8)
-        colours[: self.num_classes] = self.palette
-        return colours
+        return paint(label, self.palette)
 
     def class_pixels(self, label: UInt8[np.ndarray, "*shape"]) -> Int64[np.ndarray, " classes"]:
         """Counts the pixels of every class: train ids uint8 `[...]` -> int64 `[C]`."""
@@ -111,6 +104,15 @@ class LabelSpace:
     def __reduce__(self):
         """Pickles the fields alone: a read-only mapping cannot be."""
         return LabelSpace, (self.name, self.classes, self.palette, dict(self.subsets))
+
+
+def paint(
+    label: UInt8[np.ndarray, "*shape"], palette: UInt8[np.ndarray, "classes 3"]
+) -> UInt8[np.ndarray, "*shape 3"]:
+    """Train ids uint8 `[...]` in the colours of a palette, RGB uint8 `[..., 3]`; black elsewhere."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    return colours[label]
 
 
 _SPACES: dict[str, LabelSpace] = {}

@@ -12,7 +12,7 @@ from absl import app, flags
 from PIL import Image
 
 from cbda_jax.annotation import QueryLog
-from cbda_jax.label_space import resolve_label_space
+from cbda_jax.label_space import paint, resolve_label_space
 from cbda_jax.reporting import gallery
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a run with rounds.", required=True)
@@ -34,8 +34,8 @@ def main(_: list[str]) -> None:
         pixels = [
             arrays["image"],
             gallery.grey_scores(arrays["score"]),
-            gallery.colour_labels(arrays["prediction"], palette),
-            gallery.colour_labels(arrays["label"], palette),
+            paint(arrays["prediction"], palette),
+            paint(arrays["label"], palette),
         ]
     colours = gallery.round_colours(len(log))
     nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)

@@ -12,6 +12,7 @@ from cbda_jax.label_space import (
     SYNTHIA_13,
     SYNTHIA_16,
     LabelSpace,
+    paint,
     register_label_space,
     resolve_label_space,
 )
@@ -130,3 +131,11 @@ def test_colour_and_count():
     counts = CITYSCAPES_19.class_pixels(label)
     assert counts.dtype == np.int64
     assert counts.tolist() == [1] + [0] * 17 + [2]
+
+
+def test_labels_without_a_class_are_black():
+    palette = np.array([(128, 64, 128), (1, 2, 3), (0, 80, 100)], np.uint8)
+    label = np.array([[0, 2, 255]], np.uint8)
+    np.testing.assert_array_equal(
+        paint(label, palette), [[[128, 64, 128], [0, 80, 100], [0, 0, 0]]]
+    )

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from cbda_jax.annotation.query_log import Queries
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import IGNORE, paint
 from cbda_jax.reporting.tables import count
 
 _BYTES = 2_000_000  # of all pictures together, so that the report can be sent around
@@ -32,15 +33,6 @@ def round_colours(rounds: int) -> list[str]:
         return list(_ROUND_COLOURS[:rounds])
     spread = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, rounds))
     return [colors.to_hex(colour) for colour in spread]
-
-
-def colour_labels(
-    label: UInt8[np.ndarray, "height width"], palette: UInt8[np.ndarray, "classes 3"]
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Train ids as colours; black where there is no class."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(palette)] = palette
-    return colours[label]
 
 
 def grey_scores(
@@ -190,10 +182,10 @@ def _pictures(
     ]
     labels = [(f"prediction before round {last}", arrays["prediction"])]
     truth = arrays.get("label")
-    if truth is not None and (truth != 255).any():
+    if truth is not None and (truth != IGNORE).any():
         labels.append(("ground truth", truth))
     for caption, label in labels:
-        pixels = colour_labels(label, palette)
+        pixels = paint(label, palette)
         shown.append(_shown(caption, picture(pixels, size=size, photo=False)))
     before = [
         _shown(

@@ -129,13 +129,6 @@ def test_scores_that_are_not_finite_are_black():
     assert not gallery.grey_scores(np.zeros((2, 2), np.float32)).any()
 
 
-def test_labels_without_a_class_are_black():
-    label = np.array([[0, 2, 255]], np.uint8)
-    np.testing.assert_array_equal(
-        gallery.colour_labels(label, PALETTE), [[[128, 64, 128], [0, 80, 100], [0, 0, 0]]]
-    )
-
-
 @pytest.mark.parametrize("rounds", [0, 5, 12])
 def test_rounds_have_colours_of_their_own(rounds):
     assert len(set(gallery.round_colours(rounds))) == rounds
