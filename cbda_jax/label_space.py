@@ -109,7 +109,7 @@ class LabelSpace:
 def paint(
     label: UInt8[np.ndarray, "*shape"], palette: UInt8[np.ndarray, "classes 3"]
 ) -> UInt8[np.ndarray, "*shape 3"]:
-    """Train ids uint8 `[...]` in the colours of a palette, RGB uint8 `[..., 3]`; black elsewhere."""
+    """Train ids uint8 `[...]` in colours, RGB uint8 `[..., 3]`; black where no class is."""
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     return colours[label]

@@ -85,7 +85,7 @@ def test_spaces_by_import_path(registry, tmp_path, monkeypatch):
     ("name", "number", "message"),
     [
         (None, 18, "num_classes: 18 found, expected one of 13, 16, 19; name a space"),
-        ("synthia_16", 19, "num_classes: 19 found, expected 16, as label_space 'synthia_16' has;"),
+        ("synthia_16", 13, "num_classes: 13 found, expected 16, as label_space 'synthia_16' has;"),
         ("synthia_15", 16, "'synthia_15' found, expected one of .*; did you mean 'synthia_16'"),
     ],
 )
