@@ -168,9 +168,9 @@ def test_an_epoch_is_computed_once():
 
 
 def test_nothing_to_draw():
-    with pytest.raises(InputError, match="none of 3 images holds a labelled pixel"):
+    with pytest.raises(InputError, match="labels: no labelled pixel in 3 images found"):
         class_uniform_order(np.zeros((3, 19), np.int64), 3, seed=0, epoch=0)
-    with pytest.raises(InputError, match="none of 3 images holds a labelled pixel"):
+    with pytest.raises(InputError, match="labels: no labelled pixel in 3 images found"):
         rare_class_order(np.zeros((3, 19), np.int64), 3, seed=0, epoch=0)
     with pytest.raises(InputError, match="no record to draw"):
         shuffled_order(0, 1, seed=0, epoch=0)

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import scenes
 from PIL import Image
+from tiny import Tiny
 
 from cbda_jax import label_space, sharding
 from cbda_jax.data import prepare
@@ -60,8 +60,9 @@ def test_a_new_dataset_is_prepared(program, tmp_path, capsys):
 @pytest.mark.timeout(500)
 @pytest.mark.slow
 def test_a_run_on_it(program, tmp_path, monkeypatch):
-    tiny = lambda _, num_classes, *, rngs, dtype: scenes.Tiny(num_classes, rngs)  # noqa: E731
-    monkeypatch.setattr("cbda_jax.models.create_model", tiny)
+    monkeypatch.setattr(
+        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
+    )
     one = functools.partial(sharding.make_mesh, jax.devices()[:1])
     monkeypatch.setattr(sharding, "make_mesh", one)
     program.write_files(tmp_path / "files" / "shapes")

@@ -34,8 +34,6 @@ OTHER = {
     "data.dir": "elsewhere",
     "data.root": "elsewhere",
     "data.threads": 5,
-    "acquisition.batch_per_device": 7,
-    "evaluation.batch_per_device": 7,
     "checkpoint.every": 77,
     "checkpoint.keep": 7,
     "report.log_every": 77,
@@ -46,6 +44,7 @@ EVALUATED = {
     "evaluation.every": 77,
     "evaluation.flip": False,
     "evaluation.scales": (0.5, 1.0),
+    "evaluation.batch_per_device": 7,
 }
 
 
