@@ -172,7 +172,7 @@ def test_nothing_to_draw():
         class_uniform_order(np.zeros((3, 19), np.int64), 3, seed=0, epoch=0)
     with pytest.raises(InputError, match="labels: no labelled pixel in 3 images found"):
         rare_class_order(np.zeros((3, 19), np.int64), 3, seed=0, epoch=0)
-    with pytest.raises(InputError, match="no record to draw"):
+    with pytest.raises(InputError, match="records: none found, expected at least one to draw"):
         shuffled_order(0, 1, seed=0, epoch=0)
 
 
