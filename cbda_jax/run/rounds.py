@@ -182,12 +182,9 @@ class Rounds:
             len(self._pool),
             self._pool.image,
             previous=previous,
-            truth=self._truth if self._method.scoring.class_evidence == "true" else None,
+            # For the diagnostic that knows the whole label.
+            truth=self._pool.label if self._method.scoring.class_evidence == "true" else None,
         )
-
-    def _truth(self, index: int) -> UInt8[np.ndarray, "height width"]:
-        """The whole label of a target image, for the diagnostic that knows it."""
-        return self._pool.label(index)
 
     # ----------------------------------------------------------- what is asked
 
