@@ -42,11 +42,15 @@ UNKNOWN = {
 
 # Modules whose tests lie elsewhere, and where. An entry whose reason is gone fails the test.
 TESTED_ELSEWHERE = {
+    "cbda_jax.acquisition.pallas": "acquisition/scoring/test_softmax_tpu.py",
     "cbda_jax.acquisition.pool.candidates": "acquisition/pool/test_pool.py",
     "cbda_jax.acquisition.pool.spread": "acquisition/pool/test_hosts.py",
     "cbda_jax.acquisition.scoring.impurity": "acquisition/scoring/test_maps.py",
+    "cbda_jax.acquisition.scoring.planes": "acquisition/scoring/test_softmax.py",
+    "cbda_jax.acquisition.selection.lists": "acquisition/selection/test_select.py",
     "cbda_jax.acquisition.selection.local_maxima": "acquisition/selection/test_select.py",
     "cbda_jax.acquisition.selection.tournament": "acquisition/selection/test_select.py",
+    "cbda_jax.acquisition.selection.vector_memory": "acquisition/selection/test_select.py",
     "cbda_jax.annotation.round_files": "annotation/test_answer_log.py",
     "cbda_jax.data.datasets.base": "data/test_prepare.py",
     "cbda_jax.data.datasets.synthetic_city.builder": "data/datasets/test_synthetic_city_builder.py",

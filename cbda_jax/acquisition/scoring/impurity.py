@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, UInt8
 
-from cbda_jax.acquisition.scoring.softmax import EPSILON
+from cbda_jax.acquisition.scoring.planes import EPSILON
 from cbda_jax.acquisition.scoring.windows import window_share, window_sum
 from cbda_jax.acquisition.selection.squares import neighbours
 

@@ -158,7 +158,10 @@ def score_maps(
     uncertainty = entropy
     if scoring.unit == "region":
         scale = jnp.float32(1 / math.log(classes))
-        impurity, uncertainty = impurity * scale, window_mean(entropy, scoring.radius) * scale
+        impurity, uncertainty = (
+            impurity * scale,
+            window_mean(entropy, scoring.radius, platform) * scale,
+        )
     if scoring.clamp_impurity:
         impurity = jnp.maximum(impurity, jnp.float32(0))
 
@@ -172,7 +175,7 @@ def score_maps(
             case "impurity":
                 return impurity
             case "confidence" | "margin" if scoring.unit == "region":
-                return window_mean(pixels[name], scoring.radius)
+                return window_mean(pixels[name], scoring.radius, platform)
             case "uniform":
                 assert key is not None
                 return jax.random.uniform(key, prediction.shape)

@@ -1,14 +1,16 @@
 """Maps of every pixel's softmax, from logits at the network's resolution, in one pass over them.
 
 The upsampled logits are never in memory. Each is a weighted sum of a few rows of the low-resolution
-logits whose columns are already upsampled. All pixels of the result that lie between the same
-low-resolution rows read the same few planes, so that XLA fuses the sum, the softmax and the entropy
-into one loop, vectorised along the width.
+logits whose columns are already upsampled, and what reads them is in the same loop:
+
+* on CPUs, all pixels of the result that lie between the same low-resolution rows read the same few
+  planes, so that XLA fuses the sum, the softmax and the entropy into one loop, vectorised along the
+  width, a few rows at a time;
+* on GPUs, one kernel reads the rows that each pixel needs, all pixels at once;
+* on TPUs, see `softmax_tpu`.
 """
 
-import functools
-import operator
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -17,16 +19,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
+from cbda_jax.acquisition.scoring import softmax_tpu
+from cbda_jax.acquisition.scoring.planes import MAPS, centred, mean_weight, total
 from cbda_jax.acquisition.scoring.stencil import Stencil
 from cbda_jax.platform import resolve
-
-EPSILON = 1e-6
-"""What the reference implementation of RIPU adds inside its logarithms."""
-
-# Probabilities below exp(-90) = 8e-40 count as that. It keeps the sum of exponentials above zero
-# between two low-resolution pixels that are sure of different classes: the logits of a pixel are
-# shifted by the interpolated maximum, which lies up to 8/9 of this above the pixel's own maximum.
-LOWEST = -90.0
 
 # About how many rows of the result a CPU computes at once: few enough to stay in its caches and to
 # bound the memory. Accelerators have the memory and would wait for the launches: all rows at once.
@@ -73,32 +69,56 @@ def softmax_maps(
         raise ValueError(f"logits of {classes} classes: expected [h, w, C] with 2 to 255 classes")
     size = (height, width) if size is None else size
     via = size if via is None else via
-    # All rows at once, but on CPUs.
-    at_once = ROWS_AT_ONCE if resolve(platform) == "cpu" else None
+    target = resolve(platform)
     weight = None if class_weight is None else class_weight.astype(jnp.float32)
 
     def of_pixels(planes: list[jax.Array]) -> dict[str, jax.Array]:
-        maps = {name: _MAPS[name](planes) for name in names if name in _MAPS}
+        maps = {name: MAPS[name](planes) for name in names if name in MAPS}
         if "weight" in names and weight is not None:
-            maps["weight"] = _mean_weight(planes, weight)
+            maps["weight"] = mean_weight(planes, weight)
         return maps
 
-    if via == size == (height, width):
-        return _as_given(logits, of_pixels, at_once)
+    same = via == size == (height, width)
+    if target == "cpu" and same:
+        return _as_given(logits, of_pixels)
     rows = Stencil.bilinear((height, via[0], size[0]))
     columns = Stencil.bilinear((width, via[1], size[1]))
-    return _upsampled(_centred(logits), rows, columns, of_pixels, at_once)
+    if target == "cpu":
+        return _upsampled(centred(logits), rows, columns, of_pixels)
+    shifted = centred(logits.transpose(2, 0, 1), axis=0)
+    if same:
+        return of_pixels(list(shifted))
+    if target == "tpu" and softmax_tpu.fits(logits, rows):
+        return softmax_tpu.upsampled_maps(shifted, rows, columns, names, weight)
+    return of_pixels(_planes(shifted, rows, columns))
 
 
-def _as_given(logits: jax.Array, of_pixels: Callable, at_once: int | None) -> dict[str, jax.Array]:
+def _planes(logits: jax.Array, rows: Stencil, columns: Stencil) -> list[jax.Array]:
+    """Upsampled planes of logits `[C, h, w]`, of which only the columns need be in memory."""
+    wide = total(
+        logits[:, :, np.minimum(columns.start + j, columns.length - 1)] * weight[None, None, :]
+        for j, weight in enumerate(columns.weight)
+    )
+    # Else a GPU would interpolate the columns again for each of the rows.
+    wide = lax.optimization_barrier(wide)
+    return [
+        total(
+            plane[np.minimum(rows.start + j, rows.length - 1)] * weight[:, None]
+            for j, weight in enumerate(rows.weight)
+        )
+        for plane in wide
+    ]
+
+
+def _as_given(logits: jax.Array, of_pixels: Callable) -> dict[str, jax.Array]:
     """Maps of a few rows at a time."""
     height = logits.shape[0]
-    at_once = min(at_once or height, height)
+    at_once = min(ROWS_AT_ONCE, height)
     # The last block starts early and overlaps the one before: no padded copy of the logits.
     first = np.minimum(np.arange(0, height, at_once), height - at_once).astype(np.int32)
 
     def block(first: jax.Array) -> dict[str, jax.Array]:
-        rows = _centred(lax.dynamic_slice_in_dim(logits, first, at_once))
+        rows = centred(lax.dynamic_slice_in_dim(logits, first, at_once))
         return of_pixels([rows[:, :, c] for c in range(rows.shape[2])])
 
     maps = _blockwise(block, jnp.asarray(first))
@@ -112,11 +132,10 @@ def _upsampled(
     rows: Stencil,
     columns: Stencil,
     of_pixels: Callable,
-    at_once: int | None,
 ) -> dict[str, jax.Array]:
     """Maps of a few groups of rows at a time."""
     reach = len(rows.weight)
-    at_once = min(max((at_once or len(rows.start)) // rows.slots, 1), rows.groups)
+    at_once = min(max(ROWS_AT_ONCE // rows.slots, 1), rows.groups)
     blocks = -(-rows.groups // at_once)
     below = blocks * at_once + reach - 1 - rows.length
     logits = jnp.pad(logits, ((0, max(below, 0)), (0, columns.padding), (0, 0)), "edge")
@@ -149,7 +168,7 @@ def _blockwise(function: Callable, xs: Any) -> dict[str, jax.Array]:
 
 
 def _stretched(logits: jax.Array, columns: Stencil) -> jax.Array:
-    return _sum(
+    return total(
         logits[:, :, columns.start + j] * jnp.asarray(weight)[None, None, :]
         for j, weight in enumerate(columns.weight)
     )
@@ -166,64 +185,7 @@ def _lines(plane: jax.Array, weight: jax.Array) -> jax.Array:
     first = plane[:groups][:, None, :]
     if reach == 1:
         return jnp.broadcast_to(first, (groups, weight.shape[2], plane.shape[1]))
-    return first + _sum(
+    return first + total(
         weight[:, j][:, :, None] * (plane[j : j + groups][:, None, :] - first)
         for j in range(1, reach)
     )
-
-
-def _centred(logits: jax.Array) -> jax.Array:
-    logits = logits.astype(jnp.float32)
-    return jnp.maximum(logits - logits.max(axis=-1, keepdims=True), jnp.float32(LOWEST))
-
-
-def _entropy(planes: list[jax.Array]) -> jax.Array:
-    """Entropy from logits that are at most 0 and not all far below it, one plane a class."""
-    powers = [jnp.exp(plane) for plane in planes]
-    total = _sum(powers)
-    mean = _sum(power * plane for power, plane in zip(powers, planes, strict=True)) / total
-    # p log(p + e) = p log p + p log(1 + e/p), and the last term is e p / (p + e/2) to 0.08 e:
-    # one division a class instead of one logarithm.
-    half = total * jnp.float32(EPSILON / 2)
-    present = _sum(power / (power + half) for power in powers)
-    return jnp.log(total) - mean - jnp.float32(EPSILON) * present
-
-
-def _mean_weight(planes: list[jax.Array], class_weight: jax.Array) -> jax.Array:
-    """Of planes as for `_entropy`, whose exponentials the compiler finds to be the same."""
-    powers = [jnp.exp(plane) for plane in planes]
-    return _sum(power * class_weight[c] for c, power in enumerate(powers)) / _sum(powers)
-
-
-def _confidence(planes: list[jax.Array]) -> jax.Array:
-    powers = [jnp.exp(plane) for plane in planes]
-    return functools.reduce(jnp.maximum, powers) / _sum(powers)
-
-
-def _margin(planes: list[jax.Array]) -> jax.Array:
-    powers = [jnp.exp(plane) for plane in planes]
-    best, second = powers[0], jnp.zeros_like(powers[0])
-    for power in powers[1:]:
-        best, second = jnp.maximum(best, power), jnp.maximum(second, jnp.minimum(best, power))
-    return (best - second) / _sum(powers)
-
-
-def _prediction(planes: list[jax.Array]) -> jax.Array:
-    best, index = planes[0], jnp.zeros(planes[0].shape, jnp.uint8)
-    for c, plane in enumerate(planes[1:], start=1):
-        better = plane > best
-        index = jnp.where(better, jnp.uint8(c), index)
-        best = jnp.where(better, plane, best)
-    return index
-
-
-_MAPS = {
-    "entropy": _entropy,
-    "prediction": _prediction,
-    "confidence": _confidence,
-    "margin": _margin,
-}
-
-
-def _sum(terms: Iterable[jax.Array]) -> jax.Array:
-    return functools.reduce(operator.add, terms)

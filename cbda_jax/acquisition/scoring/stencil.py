@@ -71,3 +71,22 @@ class Stencil:
         out = np.zeros((len(self.weight), self.groups * self.slots), np.float32)
         out[:, self.place] = self.weight
         return out.reshape(len(self.weight), self.groups, self.slots).transpose(1, 0, 2)
+
+    def banded(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """The weights by blocks of `size` output samples: each a matrix of few input samples.
+
+        Returns:
+            first int32 `[blocks]`, the first input sample of each block; weights float32
+            `[blocks, size, reach]` of the samples from there. Samples past the end of the input,
+            and output samples past the last one, weigh 0.
+        """
+        count = len(self.start)
+        blocks = -(-count // size)
+        first = self.start[::size]
+        last = self.start[np.minimum(np.arange(1, blocks + 1) * size, count) - 1]
+        reach = int((last - first).max()) + len(self.weight)
+        weights = np.zeros((blocks * size, reach), np.float32)
+        index = np.arange(count)
+        for j, weight in enumerate(self.weight):
+            np.add.at(weights, (index, self.start - first[index // size] + j), weight)
+        return first.astype(np.int32), weights.reshape(blocks, size, reach)

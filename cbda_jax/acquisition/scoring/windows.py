@@ -5,6 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from cbda_jax.platform import resolve
+
+# Radius up to which all pixels of a window are added up at once.
+_SMALL = 2
+
 
 def window_sum(x: jax.Array, radius: int, axis: int) -> jax.Array:
     """Sum of the `2 radius + 1` samples around each one along an axis; none beyond the border.
@@ -43,8 +48,20 @@ def window_share(shape: tuple[int, int], radius: int) -> jax.Array:
     return 1 / count
 
 
-def window_mean(x: jax.Array, radius: int) -> jax.Array:
-    """Mean over the clipped window of `(2 radius + 1)^2` pixels: `[H, W]` float32."""
+def window_mean(x: jax.Array, radius: int, platform: str | None = None) -> jax.Array:
+    """Mean over the clipped window of `(2 radius + 1)^2` pixels: `[H, W]` float32.
+
+    Args:
+        x: `[H, W]` float32.
+        radius: of the window.
+        platform: that the program is for, see `platform.resolve`.
+    """
     height, width = x.shape
-    total = window_sum(window_sum(x, radius, 1), radius, 0)
+    if resolve(platform) != "cpu" and radius <= _SMALL:
+        # One pass of accelerators, whose shifts by a few columns cost more than the sums.
+        side, margin = 2 * radius + 1, (radius, radius)
+        zero = np.zeros((), x.dtype)
+        total = lax.reduce_window(x, zero, lax.add, (side, side), (1, 1), (margin, margin))
+    else:
+        total = window_sum(window_sum(x, radius, 1), radius, 0)
     return total * window_share((height, width), radius)

@@ -2,27 +2,25 @@
 
 A pixel that is the best of the unblocked pixels in its own blocking square is taken by the
 sequential loop whatever happens elsewhere. So each round takes all of them at once and blocks
-around them; the first n picks of the sequential loop are the n best of the result. Two bounds keep
-the rounds few:
+around them; the first n picks of the sequential loop are the n best of the result. They are known
+as soon as n picks are better than everything that is left.
 
-* with the image cut into tiles as large as a blocking square, a pick blocks pixels of at most four
-  tiles, so the n-th pick is no worse than the (4 (n - 1) + 1)-th best of the tiles' maxima;
-* it is no worse than the n-th best of the picks taken so far.
-
-A long ramp or plateau is still a chain of dependent picks, one round a link. A round costs about
-what one step of the sequential loop costs on such a device.
+A long ramp or plateau is still a chain of dependent picks, one round a link.
 """
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Int32
 
 from cbda_jax.acquisition.selection.keys import LOWEST
-from cbda_jax.acquisition.selection.squares import dilate, neighbours
+from cbda_jax.acquisition.selection.lists import NOWHERE, best_first
 
-_THRESHOLDS = 32
-_PASSES = 4
+# Sides up to which a square is looked through at once, and not along one axis after the other.
+_SMALL = 9
 
 
 def select(
@@ -52,74 +50,93 @@ def select_counting(
     row = jnp.arange(height, dtype=jnp.int32)
     col = jnp.arange(width, dtype=jnp.int32)
     place = col[None, :] * height + row[:, None]
-    # Two picks are more than the radius apart in a row or a column: at most one in each small tile.
-    small = radius + 1
-    corner = _tile_max(key, 2 * radius + 1)
-    bound = jnp.maximum(floor, _below_kth(corner, 4 * (limit - 1) + 1))
-
-    def more(state):
-        key, bound = state[0], state[1]
-        return (limit > 0) & (key >= bound).any()
+    square = (-radius, radius)
 
     def take(state):
-        key, bound, picked, places, rounds = state
-        won = _best_in_square(key, radius) & (key >= bound)
-        picked = jnp.maximum(picked, _tile_max(jnp.where(won, key, LOWEST), small))
-        places = jnp.maximum(places, _tile_max(jnp.where(won, place, -1), small, empty=-1))
-        key = jnp.where(dilate(won, radius), LOWEST, key)
-        return key, jnp.maximum(bound, _below_kth(picked, limit)), picked, places, rounds + 1
+        key, picked, left, _, rounds = state
+        won = _best_in_square(key, radius)
+        near = _over_windows(won.astype(jnp.uint8), np.uint8(0), square, square)
+        picked = jnp.where(won, key, picked)
+        key = jnp.where(near > 0, LOWEST, key)
+        # Against what was left before, so that a GPU finds both numbers in one pass. It costs a
+        # round, and less than another pass in each of them.
+        left, better = lax.reduce(
+            (key, (picked > left).astype(jnp.int32)),
+            (np.int32(LOWEST), np.int32(0)),
+            lambda a, b: (jnp.maximum(a[0], b[0]), a[1] + b[1]),
+            (0, 1),
+        )
+        return key, picked, left, (left >= floor) & (better < limit), rounds + 1
 
     # Inside shard_map a loop's state must vary over the mesh from the start as its inputs do.
-    zero = (bound & 0) + (limit & 0)
-    picked = jnp.full((-(-height // small), -(-width // small)), LOWEST, jnp.int32) + zero
-    state = (key + zero, bound + zero, picked, jnp.full_like(picked, -1) + zero, zero)
-    *_, picked, places, rounds = lax.while_loop(more, take, state)
+    zero = (key.max() & 0) + (limit & 0) + (floor & 0)
+    left = key.max() + zero
+    picked = jnp.full_like(key, LOWEST) + zero
+    state = (key + zero, picked, left, (left >= floor) & (limit > 0), zero)
+    _, picked, _, _, rounds = lax.while_loop(lambda state: state[3], take, state)
 
-    # Two stable sorts by one key each: those have fast implementations everywhere.
-    places, picked = lax.sort((places.ravel(), picked.ravel()), num_keys=1)
-    order, places = lax.sort((~picked, places), num_keys=1, is_stable=True)
-    short = max(capacity - order.size, 0)
-    picked = jnp.pad(~order, (0, short), constant_values=LOWEST)[:capacity]
-    places = jnp.pad(places, (0, short), constant_values=-1)[:capacity]
-    chosen = (picked >= floor) & (jnp.arange(capacity, dtype=jnp.int32) < limit)
-    col, row = jnp.divmod(places, height)
-    return (
-        jnp.where(chosen, row, -1),
-        jnp.where(chosen, col, -1),
-        jnp.where(chosen, picked, LOWEST),
-        chosen.sum(dtype=jnp.int32),
-        rounds,
-    )
+    # Two picks are more than the radius apart in a row or a column: at most one in each small tile.
+    side = (radius + 1, radius + 1)
+    margin = ((0, -height % side[0]), (0, -width % side[1]))
+
+    def tiles(x: jax.Array, none: int) -> jax.Array:
+        return lax.reduce_window(x, np.int32(none), lax.max, side, side, margin)
+
+    found = tiles(picked, LOWEST)
+    where = tiles(jnp.where(picked > LOWEST, place, -1), -1)
+    where = jnp.where(found > LOWEST, where, NOWHERE)
+    lists = best_first(found, where, limit, floor, height=height, capacity=capacity)
+    return (*lists, rounds)
 
 
-def _best_in_square(key, radius):
+def _best_in_square(key: jax.Array, radius: int) -> jax.Array:
     """Pixels that come first, by key, then column, then row, in the square around them."""
-    above, below = neighbours(key, radius, 0, LOWEST)
-    column = jnp.maximum(key, jnp.maximum(above, below))
-    left, right = neighbours(column, radius, 1, LOWEST)
+    if radius == 0:
+        return key > LOWEST
+    best = functools.partial(_over_windows, key, np.int32(LOWEST))
+    here, all_, before, after = (0, 0), (-radius, radius), (-radius, -1), (1, radius)
     # Of equals the one to the left wins, then the one above: those before must be beaten.
-    return (key > jnp.maximum(above, left)) & (key >= jnp.maximum(below, right)) & (key > LOWEST)
+    first = jnp.maximum(best(all_, before), best(before, here))
+    last = jnp.maximum(best(all_, after), best(after, here))
+    return (key > first) & (key >= last) & (key > LOWEST)
 
 
-def _tile_max(x, tile, empty=LOWEST):
-    height, width = x.shape
-    rows, cols = -(-height // tile), -(-width // tile)
-    x = jnp.pad(x, ((0, rows * tile - height), (0, cols * tile - width)), constant_values=empty)
-    return x.reshape(rows, tile, cols * tile).max(axis=1).reshape(rows, cols, tile).max(axis=2)
+def _over_windows(
+    x: jax.Array, none: np.generic, rows: tuple[int, int], columns: tuple[int, int]
+) -> jax.Array:
+    """The maximum over a window beside every pixel; `none` beyond the border counts for nothing.
+
+    Args:
+        x: `[H, W]`.
+        none: what everything is as great as.
+        rows: how far below each pixel the window's first row is, and its last one.
+        columns: the same to the right.
+    """
+    (top, bottom), (left, right) = rows, columns
+    size = (bottom - top + 1, right - left + 1)
+    if max(size) <= _SMALL:
+        margins = ((-top, bottom), (-left, right))
+        return lax.reduce_window(x, none, lax.max, size, (1, 1), margins)
+    # Along an axis, of neighbours first, then of every so manieth result: the number of operations
+    # grows with the square root of the size.
+    for axis, (length, (start, end)) in enumerate(zip(size, (rows, columns), strict=True)):
+        near, step, far = _factors(length)
+        window, dilation, margins = [1, 1], [1, 1], [(0, 0), (0, 0)]
+        window[axis], margins[axis] = near, (-start, end)
+        x = lax.reduce_window(x, none, lax.max, window, (1, 1), margins)
+        window[axis], dilation[axis] = far, step
+        x = lax.reduce_window(x, none, lax.max, window, (1, 1), "VALID", window_dilation=dilation)
+    return x
 
 
-def _below_kth(key, k):
-    """A bound just below the k-th largest key; above `LOWEST` even if there are fewer."""
-    unsigned = lax.bitcast_convert_type(key, jnp.uint32) ^ jnp.uint32(1 << 31)
-    low = lax.bitcast_convert_type(jnp.int32(LOWEST + 1), jnp.uint32) ^ jnp.uint32(1 << 31)
-    high = unsigned.max() + jnp.uint32(1)
-    low = jnp.minimum(low, high)
-    part = jnp.arange(_THRESHOLDS, dtype=jnp.uint32)
-    for _ in range(_PASSES):
-        step = (high - low) // np.uint32(_THRESHOLDS) + jnp.uint32(1)
-        tries = jnp.minimum(low + part * step, high)
-        counts = (unsigned.ravel()[None, :] >= tries[:, None]).sum(axis=1, dtype=jnp.int32)
-        passed = jnp.where((counts >= k) | (part == 0), tries, low)
-        low = passed.max()
-        high = jnp.minimum(low + step, high)
-    return jnp.maximum(lax.bitcast_convert_type(low ^ jnp.uint32(1 << 31), jnp.int32), LOWEST + 1)
+def _factors(length: int) -> tuple[int, int, int]:
+    """Neighbours, distance and number of the results that cover a length with least operations."""
+    return min(
+        (
+            (near, step, (length - near) // step + 1)
+            for near in range(1, length + 1)
+            for step in range(1, near + 1)
+            if (length - near) % step == 0
+        ),
+        key=lambda found: found[0] + found[2],
+    )

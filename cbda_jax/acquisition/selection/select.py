@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int32
 
-from cbda_jax.acquisition.selection import local_maxima, tournament
+from cbda_jax.acquisition.selection import local_maxima, tournament, vector_memory
 from cbda_jax.acquisition.selection.keys import LOWEST, from_key, to_key
 from cbda_jax.errors import InputError
 
@@ -55,15 +55,17 @@ def greedy_picks(
         floor: stop before the first pick that scores less, so that candidates which could not be
             chosen any more cost nothing (`Pool.threshold`).
         algorithm: "tournament" (one pick at a time, in a few microseconds on a CPU), "local_maxima"
-            (rounds of them in parallel) or "auto": the tournament on CPUs, local maxima elsewhere.
-            The result is the same.
+            (rounds of them in parallel), "vector_memory" (the same in one kernel of a TPU, v5e or
+            newer; slow elsewhere) or "auto": the tournament on CPUs; on TPUs the kernel if it takes
+            the radius (up to 4) and the size (up to 5 megapixels); local maxima elsewhere. The
+            result is the same.
 
     Returns:
         The picks in the order of the sequential loop.
 
     Raises:
         InputError: A radius or budget below 0, a capacity below 1 or below the budget, or an
-            unknown algorithm.
+            unknown algorithm, or one that does not take these.
     """
     if radius < 0:
         raise InputError(f"blocking radius {radius}: expected 0 or more pixels")
@@ -90,12 +92,26 @@ def greedy_picks(
 
 def _by_platform(key, limit, floor, *, radius, capacity):
     options = {"radius": radius, "capacity": capacity}
+    kernel = vector_memory if vector_memory.fits(key.shape, radius) else local_maxima
     return lax.platform_dependent(
         key,
         limit,
         floor,
         cpu=partial(tournament.select, **options),
+        tpu=partial(kernel.select, **options),
         default=partial(local_maxima.select, **options),
+    )
+
+
+def _in_vector_memory(key, limit, floor, *, radius, capacity):
+    if not vector_memory.fits(key.shape, radius):
+        raise InputError(
+            f"algorithm 'vector_memory': a map of {key.shape[0]} x {key.shape[1]} pixels and a "
+            f"blocking radius of {radius} found, expected 5 megapixels and 4 at most; use 'auto'"
+        )
+    select = partial(vector_memory.select, radius=radius, capacity=capacity)
+    return lax.platform_dependent(
+        key, limit, floor, tpu=select, default=partial(select, interpret=True)
     )
 
 
@@ -103,4 +119,5 @@ _ALGORITHMS = {
     "auto": _by_platform,
     "tournament": tournament.select,
     "local_maxima": local_maxima.select,
+    "vector_memory": _in_vector_memory,
 }

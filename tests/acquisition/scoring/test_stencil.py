@@ -38,3 +38,18 @@ def test_every_sample_has_a_place_of_its_own_among_its_group(lengths):
     flat = grouped.transpose(1, 0, 2).reshape(len(stencil.weight), -1)
     np.testing.assert_array_equal(flat[:, stencil.place], stencil.weight)
     assert np.count_nonzero(flat) == np.count_nonzero(stencil.weight)
+
+
+@pytest.mark.parametrize("size", [1, 8, 128])
+@pytest.mark.parametrize("lengths", [(9, 33), (5, 20, 47), (30, 11)])
+def test_bands_are_the_same_map(lengths, size):
+    stencil = Stencil.bilinear(lengths)
+    first, weights = stencil.banded(size)
+    x = np.random.default_rng(0).normal(size=lengths[0])
+    padded = np.pad(x, (0, int(first.max()) + weights.shape[2]))
+    ours = np.concatenate(
+        [w @ padded[f : f + weights.shape[2]] for f, w in zip(first, weights, strict=True)]
+    )
+    expected = sum(weight * padded[stencil.start + j] for j, weight in enumerate(stencil.weight))
+    np.testing.assert_allclose(ours[: lengths[-1]], expected, atol=1e-12)
+    assert not ours[lengths[-1] :].any()

@@ -12,11 +12,11 @@ import sequential
 from jax.sharding import AxisType, PartitionSpec
 
 from cbda_jax.acquisition import blocked_mask, greedy_picks
-from cbda_jax.acquisition.selection import local_maxima
+from cbda_jax.acquisition.selection import local_maxima, vector_memory
 from cbda_jax.acquisition.selection.keys import LOWEST, to_key
 from cbda_jax.errors import InputError
 
-ALGORITHMS = ("tournament", "local_maxima")
+ALGORITHMS = ("tournament", "local_maxima", "vector_memory")
 CAPACITY = 40
 
 
@@ -68,22 +68,33 @@ def score_maps(draw, shape):
     return score, blocked
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+SHAPES = [
+    ((24, 31), 0),
+    ((33, 32), 1),
+    ((40, 70), 2),
+    ((37, 65), 4),
+    ((20, 300), 2),
+    ((35, 34), 6),
+    ((9, 50), 17),
+    ((7, 5), 64),
+    ((1, 1), 2),
+]
+
+
 @pytest.mark.parametrize(
-    ("shape", "radius"),
+    ("shape", "radius", "algorithm"),
     [
-        ((24, 31), 0),
-        ((33, 32), 1),
-        ((40, 70), 2),
-        ((37, 65), 4),
-        ((35, 34), 6),
-        ((9, 50), 17),
-        ((7, 5), 64),
-        ((1, 1), 2),
+        (shape, radius, algorithm)
+        for algorithm in ALGORITHMS
+        for shape, radius in SHAPES
+        if algorithm != "vector_memory" or vector_memory.fits(shape, radius)
     ],
 )
 def test_equals_the_sequential_loop(shape, radius, algorithm):
-    @hypothesis.settings(max_examples=150, deadline=None, database=None)
+    # The kernel's operations are interpreted.
+    examples = 30 if algorithm == "vector_memory" else 150
+
+    @hypothesis.settings(max_examples=examples, deadline=None, database=None)
     @hypothesis.given(score_maps(shape), st.integers(0, CAPACITY))
     def equal(maps, budget):
         score, blocked = maps
@@ -219,6 +230,8 @@ def test_wrong_arguments():
         greedy_picks(score, 1, radius=-1, capacity=8)
     with pytest.raises(InputError, match="capacity of 0"):
         greedy_picks(score, 0, radius=1, capacity=0)
+    with pytest.raises(InputError, match=r"4 x 4 pixels and a blocking radius of 5 found"):
+        greedy_picks(score, 1, radius=5, capacity=8, algorithm="vector_memory")
     with pytest.raises(InputError, match="tournament, local_maxima"):
         greedy_picks(score, 1, radius=1, capacity=8, algorithm="bisection")
 
