@@ -339,6 +339,16 @@ def test_the_extras_together(data_dir, tmp_path):
     assert list((tmp_path / "run" / "tensorboard").rglob("perfetto_trace.json.gz"))
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_determinism_is_asked_for_before_the_backend_starts(asked, data_dir, tmp_path):
+    flags = _flags(tmp_path / "run", data_dir, f"--config.deterministic={asked}")
+    with processes.Fork(scenes.say_xla_flags, flags) as process:
+        assert process.end() == 0, process.errors
+        found = process.output
+    assert ("--xla_gpu_deterministic_ops=true" in found) == asked
+    assert asked or found == "flags: \n"
+
+
 @pytest.mark.slow
 def test_a_run_that_starts_again_after_every_round(data_dir, tmp_path):
     done = _run(tmp_path / "run", data_dir, "--config.training.restart_each_round=True")
