@@ -206,6 +206,11 @@ def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_
     assert done.returncode == 0, done.stderr
     ended = processes.run(scenes.train, 2, _flags(tmp_path / "processes", data_dir))
     assert [process.status for process in ended] == [0, 0], ended
+    said = "".join(process.output for process in ended)
+    assert re.findall(r"^devices:.*", said, re.M) == [
+        "devices: 2 of 2 CPU devices in 2 processes on 1 host"
+    ]
+    assert "devices: 2 of 2 CPU devices in 1 process on 1 host\n" in done.stderr
     assert _queries(tmp_path / "processes") == _queries(tmp_path / "devices")
     assert _centres(tmp_path / "devices") == _centres(unbroken)
     for other in ("devices", "processes"):

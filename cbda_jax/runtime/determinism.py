@@ -10,11 +10,13 @@ from collections.abc import MutableMapping
 
 from cbda_jax.runtime import local_devices
 
-# The first implies the second where XLA has both, and turns most of the autotuning off.
 _FLAGS = (
     "--xla_gpu_deterministic_ops=true",
     "--xla_gpu_exclude_nondeterministic_ops=true",
     "--xla_gpu_autotune_level=0",
+    # Triton's matrix products need the autotuner to find their tiles: without it the training step
+    # does not compile ("Couldn't find output tile sizes"). cuBLAS takes its own default.
+    "--xla_gpu_enable_triton_gemm=false",
 )
 # NCCL: reductions in an NVLink switch add up in the order in which the parts arrive.
 _VARIABLES = {"NCCL_NVLS_ENABLE": "0"}

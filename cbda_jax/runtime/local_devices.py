@@ -38,7 +38,8 @@ class Use(NamedTuple):
 
 def gpus_expected() -> bool:
     """Whether JAX will look for GPUs; known before it has started a backend."""
-    if platforms := jax.config.jax_platforms:
+    platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+    if platforms:
         return not {"cuda", "gpu", "rocm"}.isdisjoint(platforms.split(","))
     plugins = metadata.entry_points(group="jax_plugins")
     return any(re.search("cuda|rocm", plugin.name) for plugin in plugins)

@@ -18,7 +18,8 @@ def test_gpus_get_the_flags(gpus):
     determinism.request(environment)
     assert environment == {
         "XLA_FLAGS": "--xla_gpu_deterministic_ops=true "
-        "--xla_gpu_exclude_nondeterministic_ops=true --xla_gpu_autotune_level=0",
+        "--xla_gpu_exclude_nondeterministic_ops=true --xla_gpu_autotune_level=0 "
+        "--xla_gpu_enable_triton_gemm=false",
         "NCCL_NVLS_ENABLE": "0",
     }
     again = dict(environment)
@@ -36,6 +37,7 @@ def test_what_the_user_has_set_is_kept(gpus):
     assert environment["XLA_FLAGS"].split() == [
         "--xla_gpu_deterministic_ops=true",
         "--xla_gpu_exclude_nondeterministic_ops=true",
+        "--xla_gpu_enable_triton_gemm=false",
         "--xla_dump_to=/tmp/dump",
         "--xla_gpu_autotune_level=4",
     ]
@@ -60,4 +62,5 @@ def test_xla_takes_the_flags_after_jax_is_imported(tmp_path):
         assert "xla_gpu_deterministic_ops: true" in text
         assert "xla_gpu_exclude_nondeterministic_ops: true" in text
         assert "xla_gpu_autotune_level: 0" in text
+        assert "xla_gpu_enable_triton_gemm: false" in text
     assert "xla_gpu" not in os.environ.get("XLA_FLAGS", "")
