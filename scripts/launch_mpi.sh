@@ -27,7 +27,12 @@ mpirun --bind-to none "${options[@]}" python -m cbda_jax.main "$@" &
 mpirun=$!
 noticed=
 # Not what mpirun has started to reach other hosts.
-trap 'noticed=1; pkill -TERM -P "$mpirun" -f "cbda_jax[.]main" || true' TERM
+stop() {
+  noticed=1
+  pkill -TERM -P "$mpirun" -f 'cbda_jax[.]main' ||
+    echo 'launch_mpi.sh: SIGTERM came, and no process was found on this host to be told' >&2
+}
+trap stop TERM
 
 status=0
 wait "$mpirun" || status=$?

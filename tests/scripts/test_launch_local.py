@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import signal
 import sys
 import textwrap
@@ -233,6 +234,7 @@ def test_mpi_says_what_is_missing(arguments, shell):
     assert not noted
 
 
+@pytest.mark.skipif(shutil.which("pkill") is None, reason="needs pkill (procps)")
 def test_mpi_tells_the_processes_to_stop_and_not_mpirun(tmp_path):
     """Mpirun would kill them a second later; it ends when they have."""
     fakes = tmp_path / "bin"
