@@ -23,7 +23,7 @@ from ml_collections import config_flags
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment
-from cbda_jax.runtime import hosts
+from cbda_jax.runtime import determinism, hosts
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
@@ -69,6 +69,8 @@ def main(_: list[str]) -> None:
         _keep_compiled(config.compilation_cache)
     except OSError as error:  # a file that could not be read says so when its config is first used
         _stop(f"--config: {str(error).splitlines()[-1].strip()}; expected a readable file")
+    if config.deterministic:
+        determinism.request()
     try:
         workdir = _workdir(config)
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)

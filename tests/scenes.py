@@ -20,9 +20,10 @@ from cbda_jax import models, sharding
 from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.reporting import MetricWriter
+from cbda_jax.run import experiment
 from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
 from cbda_jax.run.evaluator import Evaluator
-from cbda_jax.runtime import hosts
+from cbda_jax.runtime import determinism, hosts, local_devices
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 from cbda_jax.training import TrainState
 
@@ -219,3 +220,19 @@ def _prepare(hold):
         MetricWriter.write = write_and_wait
     if hold.file:
         sys.addaudithook(wait_and_rename)
+
+
+def compile_deterministically(folder):
+    """Compiles a program as a run with `deterministic` does; XLA writes its options to a folder."""
+    os.environ["XLA_FLAGS"] = f"--xla_dump_to={folder}"
+    local_devices.gpus_expected = lambda: True
+    determinism.request()
+    jax.jit(lambda x: x + 1)(1).block_until_ready()
+
+
+def say_xla_flags(flags):
+    """The main program on a machine with GPUs, up to the run: says with which flags of XLA."""
+    os.environ["XLA_FLAGS"] = ""
+    local_devices.gpus_expected = lambda: True
+    experiment.run = lambda *_, **__: print("flags:", os.environ["XLA_FLAGS"], flush=True)
+    main(flags)

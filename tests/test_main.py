@@ -206,6 +206,11 @@ def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_
     assert done.returncode == 0, done.stderr
     ended = processes.run(scenes.train, 2, _flags(tmp_path / "processes", data_dir))
     assert [process.status for process in ended] == [0, 0], ended
+    said = "".join(process.output for process in ended)
+    assert re.findall(r"^devices:.*", said, re.M) == [
+        "devices: 2 of 2 CPU devices in 2 processes on 1 host"
+    ]
+    assert "devices: 2 of 2 CPU devices in 1 process on 1 host\n" in done.stderr
     assert _queries(tmp_path / "processes") == _queries(tmp_path / "devices")
     assert _centres(tmp_path / "devices") == _centres(unbroken)
     for other in ("devices", "processes"):
@@ -337,6 +342,16 @@ def test_the_extras_together(data_dir, tmp_path):
     assert not any(np.array_equal(average, last) for average, last in pairs)
     assert "training step: " in done.stderr
     assert list((tmp_path / "run" / "tensorboard").rglob("perfetto_trace.json.gz"))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_determinism_is_asked_for_before_the_backend_starts(asked, data_dir, tmp_path):
+    flags = _flags(tmp_path / "run", data_dir, f"--config.deterministic={asked}")
+    with processes.Fork(scenes.say_xla_flags, flags) as process:
+        assert process.end() == 0, process.errors
+        found = process.output
+    assert ("--xla_gpu_deterministic_ops=true" in found) == asked
+    assert asked or found == "flags: \n"
 
 
 @pytest.mark.slow

@@ -82,6 +82,13 @@ _RUN = (
         "The type that the network computes in; its parameters stay float32.",
     ),
     Field(
+        "deterministic",
+        False,
+        switch(),
+        "On GPUs: only algorithms that round the same in every run, so that a run gives the same "
+        "numbers bit for bit, as on CPUs and TPUs; slower.",
+    ),
+    Field(
         "compilation_cache",
         "~/.cache/cbda_jax/xla",
         text('a folder, or ""'),

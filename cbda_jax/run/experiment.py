@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, console, reporting
+from cbda_jax import annotation, console, platform, reporting
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
 from cbda_jax.data import images, pipeline
@@ -70,6 +70,7 @@ def run(
         if writes:
             hosts.first(lambda: lock.remove_leftovers(folder))
         parts = assembly.assemble(config, method)
+        console.say(hosts.devices(platform.of(parts.mesh)))
         rounds = _open_rounds(parts, folder)
         # Only now: a config that cannot be run leaves no trace.
         if mode == "train":

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
@@ -21,7 +22,7 @@ from jax.experimental import multihost_utils
 
 from cbda_jax import console
 from cbda_jax.errors import InputError, Paused
-from cbda_jax.runtime import abort
+from cbda_jax.runtime import abort, local_devices
 
 T = TypeVar("T")
 
@@ -63,7 +64,8 @@ def start(
 
     Raises:
         InputError: the arguments do not fit together, the port is taken, the coordinator cannot be
-            reached, or the hosts differ in what they were told or have.
+            reached, the hosts differ in what they were told or have, or the processes on a machine
+            cannot share its GPUs.
     """
     if not _is_one_of_several(mode, coordinator, processes, process):
         _check_alone()
@@ -71,6 +73,7 @@ def start(
     if coordinator is not None:
         processes, process = _check_flags(coordinator, processes, process)
         _check_address(coordinator, process, patience_s)
+    own = local_devices.choose()
     abort.prepare(
         2,
         f"the {processes or ''} processes of this run did not find each other within "
@@ -82,6 +85,7 @@ def start(
             coordinator,
             processes,
             process,
+            local_device_ids=own,
             initialization_timeout=patience_s,
             heartbeat_timeout_seconds=heartbeat_s,
             shutdown_timeout_seconds=_SHUTDOWN_S,
@@ -103,6 +107,20 @@ def start(
             f"{jax.local_device_count()} devices found on this host and {jax.device_count()} on "
             f"all {count}, expected as many on each; hide some, or use equal hosts"
         )
+
+
+def devices(platform: str) -> str:
+    """One line: how many of its devices each host uses. Called by all processes, like `sync`.
+
+    Args:
+        platform: of the devices: "cpu", "gpu" or "tpu".
+    """
+    host = zlib.crc32(socket.gethostname().encode())
+    own = np.array(local_devices.use(platform, host), np.uint32)
+    # Of one process, this gives the row back.
+    rows = multihost_utils.process_allgather(own).reshape(-1, len(own))
+    uses = [local_devices.Use(*map(int, row)) for row in rows]
+    return local_devices.describe(platform, uses)
 
 
 def sync(name: str) -> None:

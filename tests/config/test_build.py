@@ -18,6 +18,7 @@ BAD = {
     "network": ("no name near", None),
     "pretrained": (3, None),
     "dtype": ("f", 16, None),
+    "deterministic": (1, "yes", None),
     "compilation_cache": (3, None),
     "data.dir": (3, None),
     "data.root": (3, None),

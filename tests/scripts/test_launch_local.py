@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import signal
 import sys
 import textwrap
@@ -119,7 +120,7 @@ def shell(tmp_path):
     fakes = tmp_path / "bin"
     fakes.mkdir()
     noted = tmp_path / "noted"
-    for name in ("gcloud", "srun", "scontrol"):
+    for name in ("gcloud", "srun", "scontrol", "mpirun"):
         fake = fakes / name
         fake.write_text(
             f'#!/usr/bin/env bash\nprintf "%s\\n" {name} "$@" >> {noted}\n'
@@ -137,7 +138,7 @@ def shell(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("script", ["launch_tpu.sh", "launch_slurm.sbatch"])
+@pytest.mark.parametrize("script", ["launch_tpu.sh", "launch_slurm.sbatch", "launch_mpi.sh"])
 def test_bash_can_read(script):
     assert waiting.run(["bash", "-n", SCRIPTS / script]).returncode == 0
 
@@ -213,3 +214,52 @@ def test_slurm_says_what_is_missing(shell):
         assert done.returncode == 64
         assert message in done.stderr
         assert not noted
+
+
+@pytest.mark.parametrize("status", [0, 2, 75, 76])
+def test_mpi_gives_mpirun_its_flags_and_passes_its_status_on(status, shell):
+    done, noted = shell(
+        "launch_mpi.sh", "-n", "4", "--", "--config=a b", "--workdir=w", STATUS=str(status)
+    )
+    assert done.returncode == status
+    program = ["python", "-m", "cbda_jax.main", "--config=a b", "--workdir=w"]
+    assert noted == ["mpirun", "--bind-to", "none", "-n", "4", *program]
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "4"), ("-n", "4", "--")])
+def test_mpi_says_what_is_missing(arguments, shell):
+    done, noted = shell("launch_mpi.sh", *arguments)
+    assert done.returncode == 64
+    assert done.stderr.startswith("usage: launch_mpi.sh [FLAGS OF MPIRUN] -- --config=...")
+    assert not noted
+
+
+@pytest.mark.skipif(shutil.which("pkill") is None, reason="needs pkill (procps)")
+def test_mpi_tells_the_processes_to_stop_and_not_mpirun(tmp_path):
+    """Mpirun would kill them a second later; it ends when they have."""
+    fakes = tmp_path / "bin"
+    fakes.mkdir()
+    program = """
+        trap 'echo told; sleep 0.5; exit 75' TERM
+        touch "$HELD"
+        for _ in $(seq 600); do sleep 0.1; done
+    """
+    (fakes / "python").write_text(f"#!/usr/bin/env bash\n{textwrap.dedent(program)}")
+    (fakes / "mpirun").write_text(
+        "#!/usr/bin/env bash\ntrap 'echo killed; kill -9 $!' TERM\n"
+        # A way to another host, which must stay.
+        "sleep 60 & other=$!\npython -m cbda_jax.main &\nwait $!\nstatus=$?\n"
+        'kill $other && echo "still there"\nexit $status\n'
+    )
+    for fake in fakes.iterdir():
+        fake.chmod(0o755)
+    held = tmp_path / "held"
+    path = f"{fakes}{os.pathsep}{os.environ['PATH']}"
+    with waiting.Child(
+        ["bash", SCRIPTS / "launch_mpi.sh", "-n", "1", "--", "--config=x"],
+        env={"PATH": path, "HELD": str(held)},
+    ) as process:
+        waiting.until(held.exists, "the program", children=[process])
+        process.send(signal.SIGTERM)
+        assert process.end() == 75, process.errors
+        assert process.output == "told\nstill there\n"
