@@ -211,6 +211,15 @@ class Listing:
         """How many kernels are started (on GPUs); loops of unknown trips count once."""
         return sum(e.times for e in self.executed if not e.op.opcode.endswith("-start"))
 
+    @property
+    def opaque(self) -> list[Op]:
+        """Executed ops that do work and have no estimate, on a TPU."""
+        return [
+            e.op
+            for e in self.executed
+            if not e.op.cycles and e.op.opcode in ("custom-call", "sort", "reduce-window")
+        ]
+
     def inside(self, opcode: str) -> list[Op]:
         """Every op of a kind, those inside fusions included."""
         return [

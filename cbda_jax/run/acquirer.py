@@ -142,15 +142,11 @@ class Acquirer:
         weights, round_ = sharding.replicate(
             self._mesh, (_of_scores(balance), np.int32(request.number))
         )
-        most = acquisition.most_picks(self._sizes.native, self._squares)
-        if request.most_in_image is not None and not per_image:
-            most = min(most, request.most_in_image)
-        # Images differ in how much they are asked; those that would be asked more are redone.
-        capacity = min(picks_per_image if per_image else 2 * picks_per_image, most)
+        capacity, most = self.capacities(request)
         indices: Sequence[int] = range(count)
         start = passed = 0
         while len(indices):
-            step = self._step(capacity)
+            step = self.program(capacity)
             with self._placed(target, indices) as batches:
                 for images, index, blocked, *true_class in batches:
                     picks, predicted = step(
@@ -232,9 +228,26 @@ class Acquirer:
 
         return jax.jit(maps)
 
+    def capacities(self, request: Request) -> tuple[int, int]:
+        """How many picks of an image a round's program has room for, at first and at most.
+
+        Images differ in how much they are asked; those that would be asked more are redone.
+        """
+        per_image = request.allocation == "per_image"
+        most = acquisition.most_picks(self._sizes.native, self._squares)
+        if request.most_in_image is not None and not per_image:
+            most = min(most, request.most_in_image)
+        share = request.picks_per_image
+        return min(share if per_image else 2 * share, most), most
+
     @functools.cache  # noqa: B019 - an Acquirer lives as long as the run
-    def _step(self, capacity: int) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
-        """The round's program: a batch of images to the picks of each."""
+    def program(self, capacity: int) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
+        """The round's program: a batch of images to the picks of each, and their classes.
+
+        It takes the parameters and the rest of the network, images, indices and blocked masks of
+        the batch, the balance of scores, the round, the least score that still counts and, for
+        class evidence "true", the labels.
+        """
         # Labels come in for the diagnostic that knows them, and for nothing else.
         truths = [sharding.BATCH] if self._scoring.class_evidence == "true" else []
 
@@ -275,7 +288,7 @@ class Acquirer:
     def _blocked(self) -> Callable[..., jax.Array]:
         """Masks of where no pick may be centred, from the picks of earlier rounds.
 
-        Apart from `_step`, so that longer lists of picks compile this alone again.
+        Apart from `program`, so that longer lists of picks compile this alone again.
         """
 
         def replica(row, col):

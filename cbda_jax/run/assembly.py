@@ -235,11 +235,13 @@ class Network(NamedTuple):
 
     Attributes:
         graphdef: its structure.
+        create: gives a new state, of random weights, on the first device.
         initial: gives the state of step 0, on all devices; the same each time.
         train_step: of `training.make_train_step`.
     """
 
     graphdef: nnx.GraphDef
+    create: Callable[[], training.TrainState]
     initial: Callable[[], training.TrainState]
     train_step: Callable[..., Any]
 
@@ -274,8 +276,11 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
 
     graphdef = nnx.graphdef(nnx.eval_shape(create_model))
 
+    def create() -> training.TrainState:
+        return training.create_state(create_model, optimizer, ema=settings.ema > 0)[1]
+
     def initial() -> training.TrainState:
-        _, state = training.create_state(create_model, optimizer, ema=settings.ema > 0)
+        state = create()
         if pretrained is not None:
             state = _with_weights(graphdef, state, pretrained)
         return sharding.replicate(mesh, state)
@@ -297,7 +302,7 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         ema=settings.ema,
         augment=training.Augment(settings.colour_jitter, tuple(settings.scale_range)),
     )
-    return Network(graphdef, initial, train_step)
+    return Network(graphdef, create, initial, train_step)
 
 
 def _with_weights(

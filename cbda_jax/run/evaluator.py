@@ -27,6 +27,9 @@ class Evaluator:
         host: (index, count) of this process.
         threads: decoding threads.
 
+    Attributes:
+        program: of `evaluation.make_evaluate_step`.
+
     Raises:
         InputError: there is no scale, or one that is not a positive number.
     """
@@ -43,7 +46,7 @@ class Evaluator:
         host: tuple[int, int] = (0, 1),
         threads: int = 2,
     ):
-        self._step = evaluation.make_evaluate_step(
+        self.program = evaluation.make_evaluate_step(
             graphdef, mesh, num_classes=num_classes, flip=flip, scales=scales
         )
         self._mesh = mesh
@@ -79,7 +82,7 @@ class Evaluator:
         counts, left = [], len(records)
         with pipeline.Prefetch(batches, self._place) as placed:
             for index, arrays in placed:
-                count, predicted = self._step(
+                count, predicted = self.program(
                     state.inference_params, state.frozen, arrays["image"], arrays["label"]
                 )
                 counts.append(count)

@@ -204,7 +204,7 @@ def test_quota_spends_the_budget_where_labels_are_few(network, images):
 def test_nothing_the_size_of_an_image_comes_back(network, images):
     acquirer, state = _acquirer(network)
     acquirer.choose(state, _target(images), Request(1, 6, "per_image"))  # compiles
-    step = acquirer._step(6)
+    step = acquirer.program(6)
     assert step._cache_size() == 1
     outputs = jax.tree.leaves(step.lower(*_abstract(state, acquirer)).out_info)
     assert max(np.prod(leaf.shape) for leaf in outputs) <= 8 * 6
@@ -231,7 +231,7 @@ def test_rounds_before_and_after_the_balance_begins_are_one_program(network, ima
     for number, weights in ((1, np.ones(19, np.float32)), (2, WEIGHTS)):
         request, balance = Request(number, 6, "per_image"), RoundBalance(weights)
         acquirer.choose(state, _target(images), request, balance=balance)
-    assert acquirer._step(6)._cache_size() == 1
+    assert acquirer.program(6)._cache_size() == 1
 
 
 @pytest.mark.parametrize("allocation", ["per_image", "global"])

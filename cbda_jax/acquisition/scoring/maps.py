@@ -190,16 +190,29 @@ def score_maps(
         counted = prediction
         if scoring.class_evidence == "true" and true_class is not None:
             counted = jnp.where(true_class < classes, true_class, prediction)
-        value = value * weights[counted]
+        value = value * _of_class(weights, counted, platform)
     if scoring.ties != "reference":
         assert key is not None
         # Not the numbers that the score has drawn, if it has.
         key = jax.random.fold_in(key, 1) if "uniform" in score.names else key
         weight = None
         if scoring.ties == "class_balanced" and tie_weights is not None:
-            weight = tie_weights[prediction]
+            weight = _of_class(tie_weights, prediction, platform)
         value = _below_others(value, one_class(prediction, radius=scoring.radius), key, weight)
     return AcquisitionMaps(_materialised(value, platform), impurity, uncertainty, prediction)
+
+
+def _of_class(
+    weights: Float[Array, " classes"], classes: UInt8[Array, "height width"], platform: str | None
+) -> Float[Array, "height width"]:
+    """The weight of every pixel's class."""
+    if resolve(platform) == "cpu":
+        return weights[classes]
+    # Looked up in a table, every pixel is an access of its own; so they are registers.
+    found = jnp.broadcast_to(weights[0], classes.shape)
+    for c in range(1, weights.shape[0]):
+        found = jnp.where(classes == c, weights[c], found)
+    return found
 
 
 def _below_others(

@@ -1,0 +1,167 @@
+"""The programs of a run, with the shapes of what they are given: to compile them without running.
+
+They are the very functions that a run calls, on the devices of any mesh: also of one that is not
+there, such as `jax.experimental.topologies` describes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cbda_jax import acquisition, sharding, training
+from cbda_jax.errors import InputError
+from cbda_jax.label_space import resolve_label_space
+from cbda_jax.methods import Method
+from cbda_jax.run import assembly
+from cbda_jax.run.acquirer import Acquirer, Request, Sizes
+from cbda_jax.run.evaluator import Evaluator
+
+NAMES = ("train", "acquire", "evaluate")
+
+
+class Program(NamedTuple):
+    """A compiled function, before it is compiled.
+
+    Attributes:
+        function: of `jax.jit`.
+        arguments: `jax.ShapeDtypeStruct`s with shardings, in the trees that it takes.
+        images: how many of them a device handles in one call.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    images: int
+
+
+def programs(
+    config: assembly.Config, mesh: Mesh, native: tuple[int, int], names: tuple[str, ...] = NAMES
+) -> dict[str, Program]:
+    """The programs of a config's run.
+
+    Args:
+        config: of `cbda_jax.config`, checked.
+        mesh: of `sharding.make_mesh`, or over devices that are only described.
+        native: (height, width) of target labels, which a run reads from its data.
+        names: some of `NAMES`.
+
+    Returns:
+        By name. "train" is a step; "acquire" scores and selects in a batch of images; "evaluate"
+        predicts a batch.
+
+    Raises:
+        InputError: the batch cannot be spread over the mesh, or the config's method does not train
+            or acquire.
+    """
+    method = assembly.resolve_method(config)
+    classes = resolve_label_space(config.label_space, config.num_classes).num_classes
+    network = assembly.create_network(config, classes, mesh)
+    make = {"train": _train, "acquire": _acquire, "evaluate": _evaluate}
+    setting = _Setting(config, method, mesh, native, classes, network)
+    return {name: make[name](setting) for name in names}
+
+
+class _Setting(NamedTuple):
+    config: assembly.Config
+    method: Method
+    mesh: Mesh
+    native: tuple[int, int]
+    classes: int
+    network: assembly.Network
+
+    def array(
+        self, shape: tuple[int, ...], dtype: Any, spec: PartitionSpec = sharding.BATCH
+    ) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, spec))
+
+    def state(self) -> training.TrainState:
+        """Shapes of the state of training, whole on every device."""
+        shapes = jax.eval_shape(self.network.create)
+        return jax.tree.map(lambda x: self.array(x.shape, x.dtype, sharding.REPLICATED), shapes)
+
+
+def _train(setting: _Setting) -> Program:
+    config, method = setting.config, setting.method
+    domains = {}
+    for name, trained in (("source", method.source), ("target", method.target)):
+        batch, size = config.data[f"{name}_batch"], tuple(config.data[f"{name}_size"])
+        if trained:
+            sharding.check_batch(batch, setting.mesh, f"data.{name}_batch")
+            domains[name] = training.Examples(
+                setting.array((batch, *size, 3), np.uint8), setting.array((batch, *size), np.uint8)
+            )
+    batch = training.Batch(domains.get("source"), domains.get("target"))
+    images = sum(examples.image.shape[0] for examples in domains.values())
+    return Program(
+        setting.network.train_step, (setting.state(), batch), images // setting.mesh.size
+    )
+
+
+def _acquire(setting: _Setting) -> Program:
+    config, method, native = setting.config, setting.method, setting.native
+    if not method.acquires:
+        raise InputError(
+            f"method: {config.method} found, which has no rounds; expected one that acquires"
+        )
+    batch = config.acquisition.batch_per_device * setting.mesh.size
+    size = tuple(config.data.target_size)
+    acquirer = Acquirer(
+        setting.network.graphdef,
+        setting.mesh,
+        method.scoring,
+        Sizes(native=native, via=size),
+        seed=config.seed,
+        batch=batch,
+    )
+    state = setting.state()
+    of_classes = setting.array((setting.classes,), np.float32, sharding.REPLICATED)
+    balance = acquisition.RoundBalance(
+        weights=of_classes if method.balance.weighted else None,
+        tie_weights=of_classes if method.scoring.ties == "class_balanced" else None,
+    )
+    picks = acquisition.picks_per_image(
+        config.acquisition.budget,
+        native,
+        len(assembly.round_steps(config, method)),
+        method.scoring.squares,
+    )
+    most = acquisition.capped(picks, method.image_cap)
+    capacity, _ = acquirer.capacities(Request(1, picks, method.allocation, most))
+    arguments = [
+        state.inference_params,
+        state.frozen,
+        setting.array((batch, *size, 3), np.uint8),
+        setting.array((batch,), np.int32),
+        setting.array((batch, *native), bool),
+        balance,
+        setting.array((), np.int32, sharding.REPLICATED),
+        setting.array((), np.float32, sharding.REPLICATED),
+    ]
+    if method.scoring.class_evidence == "true":
+        arguments.append(setting.array((batch, *native), np.uint8))
+    return Program(
+        acquirer.program(capacity), tuple(arguments), config.acquisition.batch_per_device
+    )
+
+
+def _evaluate(setting: _Setting) -> Program:
+    config, settings = setting.config, setting.config.evaluation
+    batch = settings.batch_per_device * setting.mesh.size
+    evaluator = Evaluator(
+        setting.network.graphdef,
+        setting.mesh,
+        num_classes=setting.classes,
+        flip=settings.flip,
+        scales=tuple(settings.scales),
+        batch=batch,
+    )
+    state = setting.state()
+    arguments = (
+        state.inference_params,
+        state.frozen,
+        setting.array((batch, *config.data.target_size, 3), np.uint8),
+        setting.array((batch, *setting.native), np.uint8),
+    )
+    return Program(evaluator.program, arguments, settings.batch_per_device)
