@@ -217,7 +217,8 @@ class Listing:
         return [
             e.op
             for e in self.executed
-            if not e.op.cycles and e.op.opcode in ("custom-call", "sort", "reduce-window")
+            if not e.op.cycles
+            and (e.op.opcode in ("sort", "reduce-window") or "tpu_custom_call" in e.op.text)
         ]
 
     def inside(self, opcode: str) -> list[Op]:

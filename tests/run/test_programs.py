@@ -1,0 +1,66 @@
+"""A run's programs, compiled without data or weights."""
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from cbda_jax import models, sharding
+from cbda_jax.config import base
+from cbda_jax.errors import InputError
+from cbda_jax.run import programs
+
+
+@pytest.fixture(autouse=True)
+def _network(monkeypatch):
+    monkeypatch.setitem(
+        models.registry.NETWORKS, "tiny", models.registry.Network(tiny.Tiny, weights=None)
+    )
+
+
+def config(**fields):
+    found = base()
+    found.network = "tiny"
+    found.data.source_size = found.data.target_size = (32, 48)
+    found.acquisition.rounds = (10, 20)
+    for name, value in fields.items():
+        *sections, last = name.split("__")
+        holder = found
+        for section in sections:
+            holder = holder[section]
+        holder[last] = value
+    return found
+
+
+def mesh(devices):
+    return sharding.make_mesh(jax.devices()[:devices])
+
+
+def zeros(argument):
+    return jax.device_put(np.zeros(argument.shape, argument.dtype), argument.sharding)
+
+
+@pytest.mark.parametrize("method", ["cbda", "cb_oracle", "random_pixels"])
+def test_they_run(method):
+    chosen = programs.programs(config(method=method), mesh(2), (64, 96))
+    assert tuple(chosen) == programs.NAMES
+    for name, program in chosen.items():
+        # Random numbers where keys are wanted.
+        arguments = jax.tree.map(
+            lambda x: (
+                jax.random.key(0)
+                if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+                else zeros(x)
+            ),
+            program.arguments,
+        )
+        result = jax.block_until_ready(program.function(*arguments))
+        assert jax.tree.leaves(result), name
+    assert chosen["train"].images == 4  # of 4 + 4 on two devices
+
+
+def test_what_cannot_be_is_said():
+    with pytest.raises(InputError, match=r"data.source_batch: 4 found"):
+        programs.programs(config(), mesh(8), (64, 96), ("train",))
+    with pytest.raises(InputError, match=r"method: source_only found"):
+        programs.programs(config(method="source_only"), mesh(1), (64, 96), ("acquire",))
