@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import described  # before JAX: it says which devices not to look for
+import schedule
 from absl import app, flags
 from harness import markdown, number, product_flops
 from listing import Listing
@@ -28,15 +29,23 @@ from cbda_jax import sharding
 from cbda_jax.config import check
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError
-from cbda_jax.run.programs import NAMES, Program, programs
+from cbda_jax.run.programs import NAMES, PARTS, Program, programs
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
 _TARGET = flags.DEFINE_string(
     "target", None, "v5e, v5e:2x4, v5p:2x2x1, v6e:16x16, h100, or a GPU's target file."
 )
-_PROGRAMS = flags.DEFINE_list("programs", list(NAMES), f"Some of {', '.join(NAMES)}.")
+_PROGRAMS = flags.DEFINE_list(
+    "programs", list(NAMES), f"Some of {', '.join((*NAMES, *PARTS))}; the last two are of acquire."
+)
 _NATIVE = flags.DEFINE_string("native", "1024x2048", "Height x width of target labels.")
 _TOP = flags.DEFINE_integer("top", 8, "How many of the costliest ops are listed.", lower_bound=0)
+_SCHEDULE = flags.DEFINE_bool(
+    "schedule",
+    False,
+    "Add the schedules of what the listing has no estimate for (TPUs). They are gigabytes on disk "
+    "while a network is compiled; score and select are quick.",
+)
 _JSON = flags.DEFINE_string("json", None, "Write the figures there.")
 _TEXT = flags.DEFINE_string("text", None, "Write the compiler's listings into this folder.")
 
@@ -46,7 +55,26 @@ _MENDS = {
     "more devices",
     "acquire": "lower acquisition.batch_per_device",
     "evaluate": "lower evaluation.batch_per_device",
+    "score": "lower data.target_size",
+    "select": "lower data.target_size",
 }
+
+
+@dataclasses.dataclass
+class Opaque:
+    """An op that the listing has no estimate for.
+
+    Attributes:
+        name: in the listing.
+        source: where it comes from.
+        bundles: of its schedule, loops of unknown trips once; 0 if it was not read.
+        turn: bundles of one turn of the outermost of these loops; 0 if there is none.
+    """
+
+    name: str
+    source: str
+    bundles: int = 0
+    turn: int = 0
 
 
 @dataclasses.dataclass
@@ -68,7 +96,7 @@ class Report:
     bytes_accessed: float
     kernels: int
     cycles: int
-    opaque: int
+    opaque: list[Opaque]
     seconds: float
     peak_fraction: float
     collectives: dict[str, tuple[int, int]]
@@ -94,6 +122,7 @@ def inspect(name: str, program: Program, target: described.Target, top: int) -> 
     listing = Listing(text)
     flops = product_flops(traced.jaxpr)
     time_ = listing.cycles / target.chip.clock if target.chip.clock else math.nan
+    opaque = [_priced(op.name, op.source) for op in listing.opaque]
     costly = sorted(listing.executed, key=lambda e: -e.op.cycles * e.times)[:top]
     report = Report(
         program=name,
@@ -112,7 +141,7 @@ def inspect(name: str, program: Program, target: described.Target, top: int) -> 
         bytes_accessed=cost.get("bytes accessed", math.nan),
         kernels=listing.kernels,
         cycles=listing.cycles,
-        opaque=len(listing.opaque),
+        opaque=opaque,
         seconds=time_,
         peak_fraction=flops / time_ / target.chip.flops if listing.cycles else math.nan,
         collectives=listing.collectives(),
@@ -125,6 +154,14 @@ def inspect(name: str, program: Program, target: described.Target, top: int) -> 
         ],
     )
     return report, text
+
+
+def _priced(name: str, source: str) -> Opaque:
+    path = described.SCHEDULES and schedule.find(described.SCHEDULES, name)
+    if not path:
+        return Opaque(name, source)
+    found = schedule.read(path)
+    return Opaque(name, source, found.bundles, found.turn)
 
 
 def table(reports: list[Report]) -> str:
@@ -182,8 +219,15 @@ def notes(report: Report, target: described.Target) -> list[str]:
         )
     if report.opaque and report.cycles:
         found.append(
-            f"{report.program}: {report.opaque} ops (Pallas kernels, sorts, windows) that the "
-            "compiler gives no estimate for count nothing."
+            f"{report.program}: {len(report.opaque)} ops (kernels, sorts, windows) that the "
+            "listing has no estimate for count nothing"
+            + (":" if _SCHEDULE.value else "; see --schedule.")
+        )
+    for op in report.opaque if _SCHEDULE.value else ():
+        turn = f", {number(op.turn / 1e3)} k of them a turn of a loop that counts once"
+        found.append(
+            f"* {op.name} (`{op.source[-60:]}`): {number(op.bundles / 1e3)} k bundles"
+            + (turn if op.turn > 1000 else "")
         )
     return found
 
@@ -203,10 +247,11 @@ def costly(report: Report) -> str:
 def main(_: list[str]) -> None:
     """Compile, print, and write down."""
     try:
-        unknown = [name for name in _PROGRAMS.value if name not in NAMES]
+        known = (*NAMES, *PARTS)
+        unknown = [name for name in _PROGRAMS.value if name not in known]
         if unknown:
             raise InputError(
-                f"--programs: {', '.join(unknown)} found, expected some of {', '.join(NAMES)}"
+                f"--programs: {', '.join(unknown)} found, expected some of {', '.join(known)}"
             )
         native = _size(_NATIVE.value)
         config = _CONFIG.value
@@ -230,7 +275,7 @@ def main(_: list[str]) -> None:
         f"Estimates of the compiler ({target.compiler}) for {devices} of {target.name}, each with "
         f"{number(target.chip.memory / 1e9)} GB; of one device, a call. Nothing is measured.",
         table(reports),
-        "\n".join(line for report in reports for line in notes(report, target)),
+        "\n\n".join(line for report in reports for line in notes(report, target)),
         *(costly(report) for report in reports),
     ]
     print("\n\n".join(filter(None, said)))

@@ -4,10 +4,14 @@ A TPU's compiler comes with `pip install libtpu` (Linux on x86-64), a GPU's with
 `pip install 'jax[cuda13]'` (several GB; no driver is needed). Import this before JAX.
 """
 
+import atexit
 import dataclasses
 import importlib.util
 import os
 import re
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,16 @@ os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
 # No chip is used, so that several processes can load the library.
 os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "--schedule" in sys.argv:
+    # Read when the compiler's library is loaded.
+    SCHEDULES: Path | None = Path(tempfile.mkdtemp(prefix="schedules-"))
+    atexit.register(shutil.rmtree, SCHEDULES, ignore_errors=True)
+    os.environ["LIBTPU_INIT_ARGS"] = (
+        f"{os.environ.get('LIBTPU_INIT_ARGS', '')} --xla_jf_dump_to={SCHEDULES} "
+        "--xla_jf_dump_llo_text=true"
+    )
+else:
+    SCHEDULES = None
 # Autotuning needs the device; set before JAX starts, and of no effect on other platforms.
 if "autotune_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = (

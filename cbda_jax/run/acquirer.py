@@ -200,9 +200,10 @@ class Acquirer:
 
     # ---------------------------------------------------------------- programs
 
-    def _score(
+    def score(
         self, logits, index, blocked, balance, number, truth=None
     ) -> acquisition.AcquisitionMaps:
+        """The maps of one image, by its logits; to be traced."""
         native, via = self._sizes
         key = jax.random.fold_in(jax.random.key(self._seed), _STREAM)
         key = jax.random.fold_in(jax.random.fold_in(key, number), index)
@@ -218,13 +219,24 @@ class Acquirer:
             platform=self._platform,
         )
 
+    def select(self, score, blocked, floor, *, capacity: int) -> acquisition.Picks:
+        """The picks of one image, by its score map; to be traced."""
+        return acquisition.greedy_picks(
+            score,
+            capacity,
+            radius=self._squares.block_radius,
+            capacity=capacity,
+            blocked=blocked,
+            floor=floor,
+        )
+
     @functools.cached_property
     def _maps(self) -> Callable[..., acquisition.AcquisitionMaps]:
         def maps(params, frozen, image, index, previous, balance, number, truth):
             model = nnx.merge(self._graphdef, params, frozen)
             logits = model(models.normalize(image[None]))[0]
             blocked = None if previous is None else self._blocked_by(*previous)
-            return self._score(logits, index, blocked, balance, number, truth)
+            return self.score(logits, index, blocked, balance, number, truth)
 
         return jax.jit(maps)
 
@@ -259,15 +271,8 @@ class Acquirer:
                 logits, index, blocked, *truth = arguments
                 # Padding has the index -1 and is blocked altogether.
                 blocked = blocked | (index < 0)
-                maps = self._score(logits, index, blocked, balance, number, *truth)
-                picks = acquisition.greedy_picks(
-                    maps.score,
-                    capacity,
-                    radius=self._squares.block_radius,
-                    capacity=capacity,
-                    blocked=blocked,
-                    floor=floor,
-                )
+                maps = self.score(logits, index, blocked, balance, number, *truth)
+                picks = self.select(maps.score, blocked, floor, capacity=capacity)
                 return picks, maps.prediction[picks.row, picks.col]
 
             return lax.map(one, (logits, index, blocked, *truth))

@@ -4,14 +4,16 @@ They are the very functions that a run calls, on the devices of any mesh: also o
 there, such as `jax.experimental.topologies` describes.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cbda_jax import acquisition, sharding, training
+from cbda_jax import acquisition, models, sharding, training
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import resolve_label_space
 from cbda_jax.methods import Method
@@ -20,6 +22,10 @@ from cbda_jax.run.acquirer import Acquirer, Request, Sizes
 from cbda_jax.run.evaluator import Evaluator
 
 NAMES = ("train", "acquire", "evaluate")
+"""What a run calls."""
+
+PARTS = ("score", "select")
+"""Of "acquire", without the network: logits to score map, score map to picks."""
 
 
 class Program(NamedTuple):
@@ -45,11 +51,11 @@ def programs(
         config: of `cbda_jax.config`, checked.
         mesh: of `sharding.make_mesh`, or over devices that are only described.
         native: (height, width) of target labels, which a run reads from its data.
-        names: some of `NAMES`.
+        names: some of `NAMES` and `PARTS`.
 
     Returns:
         By name. "train" is a step; "acquire" scores and selects in a batch of images; "evaluate"
-        predicts a batch.
+        predicts a batch; "score" and "select" are of one image.
 
     Raises:
         InputError: the batch cannot be spread over the mesh, or the config's method does not train
@@ -58,7 +64,13 @@ def programs(
     method = assembly.resolve_method(config)
     classes = resolve_label_space(config.label_space, config.num_classes).num_classes
     network = assembly.create_network(config, classes, mesh)
-    make = {"train": _train, "acquire": _acquire, "evaluate": _evaluate}
+    make = {
+        "train": _train,
+        "acquire": _acquire,
+        "evaluate": _evaluate,
+        "score": _score,
+        "select": _select,
+    }
     setting = _Setting(config, method, mesh, native, classes, network)
     return {name: make[name](setting) for name in names}
 
@@ -99,51 +111,101 @@ def _train(setting: _Setting) -> Program:
     )
 
 
-def _acquire(setting: _Setting) -> Program:
-    config, method, native = setting.config, setting.method, setting.native
+def _acquirer(setting: _Setting) -> Acquirer:
+    config, method = setting.config, setting.method
     if not method.acquires:
         raise InputError(
             f"method: {config.method} found, which has no rounds; expected one that acquires"
         )
-    batch = config.acquisition.batch_per_device * setting.mesh.size
-    size = tuple(config.data.target_size)
-    acquirer = Acquirer(
+    return Acquirer(
         setting.network.graphdef,
         setting.mesh,
         method.scoring,
-        Sizes(native=native, via=size),
+        Sizes(native=setting.native, via=tuple(config.data.target_size)),
         seed=config.seed,
-        batch=batch,
+        batch=config.acquisition.batch_per_device * setting.mesh.size,
     )
-    state = setting.state()
+
+
+def _balance(setting: _Setting) -> acquisition.RoundBalance:
     of_classes = setting.array((setting.classes,), np.float32, sharding.REPLICATED)
-    balance = acquisition.RoundBalance(
+    method = setting.method
+    return acquisition.RoundBalance(
         weights=of_classes if method.balance.weighted else None,
         tie_weights=of_classes if method.scoring.ties == "class_balanced" else None,
     )
+
+
+def _capacity(setting: _Setting, acquirer: Acquirer) -> int:
+    config, method = setting.config, setting.method
     picks = acquisition.picks_per_image(
         config.acquisition.budget,
-        native,
+        setting.native,
         len(assembly.round_steps(config, method)),
         method.scoring.squares,
     )
     most = acquisition.capped(picks, method.image_cap)
-    capacity, _ = acquirer.capacities(Request(1, picks, method.allocation, most))
+    return acquirer.capacities(Request(1, picks, method.allocation, most))[0]
+
+
+def _acquire(setting: _Setting) -> Program:
+    config, native = setting.config, setting.native
+    acquirer, state = _acquirer(setting), setting.state()
+    batch = config.acquisition.batch_per_device * setting.mesh.size
     arguments = [
         state.inference_params,
         state.frozen,
-        setting.array((batch, *size, 3), np.uint8),
+        setting.array((batch, *config.data.target_size, 3), np.uint8),
         setting.array((batch,), np.int32),
         setting.array((batch, *native), bool),
-        balance,
+        _balance(setting),
         setting.array((), np.int32, sharding.REPLICATED),
         setting.array((), np.float32, sharding.REPLICATED),
     ]
-    if method.scoring.class_evidence == "true":
+    if setting.method.scoring.class_evidence == "true":
         arguments.append(setting.array((batch, *native), np.uint8))
     return Program(
-        acquirer.program(capacity), tuple(arguments), config.acquisition.batch_per_device
+        acquirer.program(_capacity(setting, acquirer)),
+        tuple(arguments),
+        config.acquisition.batch_per_device,
     )
+
+
+def _score(setting: _Setting) -> Program:
+    acquirer, state = _acquirer(setting), setting.state()
+
+    def network(params: Any, frozen: Any, images: jax.Array) -> jax.Array:
+        return nnx.merge(setting.network.graphdef, params, frozen)(models.normalize(images))[0]
+
+    image = jax.ShapeDtypeStruct((1, *setting.config.data.target_size, 3), np.uint8)
+    logits = jax.eval_shape(network, state.params, state.frozen, image)
+    whole = sharding.REPLICATED
+    arguments = [
+        setting.array(logits.shape, logits.dtype, whole),
+        setting.array((), np.int32, whole),
+        setting.array(setting.native, bool, whole),
+        _balance(setting),
+        setting.array((), np.int32, whole),
+    ]
+    if setting.method.scoring.class_evidence == "true":
+        arguments.append(setting.array(setting.native, np.uint8, whole))
+
+    def score(*arguments: Any) -> tuple[jax.Array, jax.Array]:
+        maps = acquirer.score(*arguments)
+        return maps.score, maps.prediction
+
+    return Program(jax.jit(score), tuple(arguments), 1)
+
+
+def _select(setting: _Setting) -> Program:
+    acquirer, whole = _acquirer(setting), sharding.REPLICATED
+    select = functools.partial(acquirer.select, capacity=_capacity(setting, acquirer))
+    arguments = (
+        setting.array(setting.native, np.float32, whole),
+        setting.array(setting.native, bool, whole),
+        setting.array((), np.float32, whole),
+    )
+    return Program(jax.jit(select), arguments, 1)
 
 
 def _evaluate(setting: _Setting) -> Program:

@@ -42,8 +42,9 @@ def zeros(argument):
 
 @pytest.mark.parametrize("method", ["cbda", "cb_oracle", "random_pixels"])
 def test_they_run(method):
-    chosen = programs.programs(config(method=method), mesh(2), (64, 96))
-    assert tuple(chosen) == programs.NAMES
+    names = (*programs.NAMES, *programs.PARTS)
+    chosen = programs.programs(config(method=method), mesh(2), (64, 96), names)
+    assert tuple(chosen) == names
     for name, program in chosen.items():
         # Random numbers where keys are wanted.
         arguments = jax.tree.map(

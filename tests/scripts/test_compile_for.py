@@ -142,7 +142,9 @@ def test_the_command(tpu, tmp_path):
     assert row["cycles"] > 0
     done = waiting.run([*command[:3], "--config=synthetic", "--programs=predict"], cwd=ROOT)
     assert done.returncode != 0
-    assert "--programs: predict found, expected some of train, acquire, evaluate" in done.stderr
+    assert (
+        "--programs: predict found, expected some of train, acquire, evaluate, score" in done.stderr
+    )
 
 
 GPU = """
