@@ -1,5 +1,6 @@
 """A short drill: the full one is `python scripts/fault_drill.py --kills 20`."""
 
+import os
 import re
 import sys
 
@@ -14,8 +15,10 @@ def test_killed_twice_nothing_is_lost(tmp_path):
         [
             *(sys.executable, "scripts/fault_drill.py", "--kills", "2", "--seed", "3"),
             *("--steps", "8", "--rounds", "3", "6", "--out", str(tmp_path)),
+            *("--network", "tiny:Tiny"),
         ],
         2 * waiting.LIMIT_S,
+        env={**os.environ, "PYTHONPATH": str(waiting.ROOT / "tests")},
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"\n2 kills in \d runs of 1 process", done.stdout)
