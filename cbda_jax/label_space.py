@@ -13,8 +13,8 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from cbda_jax.errors import InputError, near
-from cbda_jax.plugins import is_path, load
+from cbda_jax import plugins
+from cbda_jax.errors import InputError
 
 IGNORE = 255
 """The train id of pixels that are neither trained on nor evaluated: void, or not known."""
@@ -124,13 +124,7 @@ def register_label_space(space: LabelSpace) -> LabelSpace:
     Raises:
         InputError: another space has the name.
     """
-    known = _SPACES.setdefault(space.name, space)
-    if known != space:
-        raise InputError(
-            f"label space {space.name!r}: {len(space.classes)} classes found, expected those of "
-            "the space that has this name already; give it another name"
-        )
-    return known
+    return plugins.register(_SPACES, space.name, space, "label space")
 
 
 def label_space(name: str) -> LabelSpace:
@@ -139,20 +133,13 @@ def label_space(name: str) -> LabelSpace:
     Raises:
         InputError: there is none; the module cannot be imported.
     """
-    if is_path(name):
-        space = load(name, "label_space")
-        if not isinstance(space, LabelSpace):
-            raise InputError(
-                f"label_space: {name!r}, of type {type(space).__name__}, found, expected a "
-                "cbda_jax.label_space.LabelSpace; make it one"
-            )
-        return register_label_space(space)
-    if name not in _SPACES:
+    space = plugins.find(_SPACES, name, "label_space", example="my_module:MY_SPACE")
+    if not isinstance(space, LabelSpace):
         raise InputError(
-            f"label_space: {name!r} found, expected one of {', '.join(sorted(_SPACES))}, or an "
-            f"import path such as 'my_module:MY_SPACE'{near(name, _SPACES)}"
+            f"label_space: {name!r}, of type {type(space).__name__}, found, expected a "
+            "cbda_jax.label_space.LabelSpace; make it one"
         )
-    return _SPACES[name]
+    return register_label_space(space)
 
 
 # Name and colour as Cityscapes has them (Cordts et al., CVPR 2016), by train id.

@@ -2,10 +2,13 @@
 
 import functools
 import importlib
+import re
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cbda_jax.errors import InputError, near
+
+T = TypeVar("T")
 
 
 def is_path(name: str) -> bool:
@@ -43,28 +46,45 @@ def load(path: str, where: str) -> Any:
 
 
 def find(
-    table: Mapping[str, Callable[..., Any]], name: str, where: str, *, others: tuple[str, ...] = ()
-) -> Callable[..., Any]:
-    """The function called `name`.
+    table: Mapping[str, Any],
+    name: str,
+    where: str,
+    *,
+    example: str,
+    others: tuple[str, ...] = (),
+) -> Any:
+    """What a table holds under a name, or what an import path leads to.
 
     Args:
-        table: the functions by name.
-        name: a key of the table, or the import path of a function in none.
+        table: by name.
+        name: a key of the table, or the import path of what is in none.
         where: the field that names it, for errors.
-        others: names that are no functions but may stand in the field too, for errors.
+        example: of an import path, for errors.
+        others: names that are not in the table but may stand in the field too, for errors.
+
+    Raises:
+        InputError: there is no such name, module or object.
+    """
+    if name in table:
+        return table[name]
+    if is_path(name):
+        return load(name, where)
+    known = (*others, *table)
+    raise InputError(
+        f"{where}: {name!r} found, expected one of {', '.join(known)}, or an import path "
+        f"{example!r}{near(name, known)}"
+    )
+
+
+def find_function(
+    table: Mapping[str, Callable[..., Any]], name: str, where: str, *, others: tuple[str, ...] = ()
+) -> Callable[..., Any]:
+    """`find` of a function.
 
     Raises:
         InputError: there is no such name, module or object, or it cannot be called.
     """
-    if name in table:
-        return table[name]
-    if not is_path(name):
-        known = (*others, *table)
-        raise InputError(
-            f"{where}: {name!r} found, expected one of {', '.join(known)}, or an import path "
-            f"'my_module:my_function'{near(name, known)}"
-        )
-    found = load(name, where)
+    found = find(table, name, where, example="my_module:my_function", others=others)
     if not callable(found):
         raise InputError(
             f"{where}: {name!r} found, a {type(found).__name__}, expected a function; name one"
@@ -72,18 +92,32 @@ def find(
     return found
 
 
-def register(table: MutableMapping[str, Any], name: str, value: Any) -> None:
-    """Adds a function, or what a table is of, under a name of its own.
+def register(table: MutableMapping[str, T], name: str, value: T, what: str) -> T:
+    """Adds something to a table under a name of its own; the same once more does no harm.
+
+    Args:
+        table: by name.
+        name: letters, digits and underscores.
+        value: to be found by this name.
+        what: it is, for errors.
+
+    Returns:
+        What has the name: `value`, or what is equal and was there before.
 
     Raises:
-        InputError: another one has the name already, or the name reads as an import path.
+        InputError: another one has the name already, or the name has other characters.
     """
-    if is_path(name) or table.get(name, value) is not value:
+    if not re.fullmatch(r"\w+", name):
         raise InputError(
-            f"{name!r}: found taken or with a colon, expected a new name; choose another one "
-            f"than {', '.join(table)}"
+            f"{what} {name!r}: this name found, expected letters, digits and underscores; rename it"
         )
-    table[name] = value
+    known = table.setdefault(name, value)
+    if known != value:
+        raise InputError(
+            f"{what} {name!r}: a taken name found, expected a new one; choose another one than "
+            f"{', '.join(table)}"
+        )
+    return known
 
 
 def one_line(error: Exception) -> str:

@@ -37,16 +37,29 @@ def test_a_module_that_fails(tmp_path, monkeypatch):
 
 
 def test_a_name_of_the_table_or_an_import_path():
-    assert plugins.find({"mine": len}, "mine", "field") is len
-    assert plugins.find({}, "math:sqrt", "field")(4) == 2
-    assert plugins.find({}, "json:JSONDecoder.decode", "field").__name__ == "decode"
+    assert plugins.find({"mine": 7}, "mine", "field", example="a:b") == 7
+    assert plugins.find({}, "math:pi", "field", example="a:b") == pytest.approx(3.14159265)
+    assert plugins.find_function({"mine": len}, "mine", "field") is len
+    assert plugins.find_function({}, "math:sqrt", "field")(4) == 2
+    assert plugins.find_function({}, "json:JSONDecoder.decode", "field").__name__ == "decode"
+    with pytest.raises(InputError) as error:
+        plugins.find({"mine": 7}, "mime", "field", example="a:b", others=("none",))
+    assert str(error.value) == (
+        "field: 'mime' found, expected one of none, mine, or an import path 'a:b'; "
+        "did you mean 'mine'?"
+    )
+    with pytest.raises(InputError, match="field: 'math:pi' found, a float, expected a function"):
+        plugins.find_function({}, "math:pi", "field")
 
 
 def test_a_name_is_given_once():
     table = {}
-    plugins.register(table, "mine", len)
-    plugins.register(table, "mine", len)
-    with pytest.raises(InputError, match="'mine': found taken"):
-        plugins.register(table, "mine", max)
-    with pytest.raises(InputError, match="with a colon"):
-        plugins.register(table, "a:b", max)
+    first = (1, 2)
+    assert plugins.register(table, "mine", first, "thing") is first
+    # An equal one does no harm.
+    assert plugins.register(table, "mine", tuple(iter(first)), "thing") is first
+    with pytest.raises(InputError, match=r"thing 'mine': a taken name found, .* than mine"):
+        plugins.register(table, "mine", (3,), "thing")
+    with pytest.raises(InputError, match="thing 'a:b': this name found, expected letters, digits"):
+        plugins.register(table, "a:b", (3,), "thing")
+    assert table == {"mine": first}

@@ -143,7 +143,7 @@ def create_oracle(name: str, setting: Setting) -> Oracle:
             asked.
     """
     where = "annotation.oracle"
-    make = plugins.find(ORACLES, name, where)
+    make = plugins.find_function(ORACLES, name, where)
     oracle = make(setting)
     if not isinstance(oracle, Oracle):
         raise InputError(

@@ -42,14 +42,9 @@ def register_dataset(name: str, builder: str | type[LabelledBuilder]) -> None:
         builder: its class, or the import path of it, "my_module:MyBuilder".
 
     Raises:
-        InputError: another data set has the name.
+        InputError: another data set has the name, or it is none of letters, digits and underscores.
     """
-    known = _BUILDERS.setdefault(name, builder)
-    if known != builder:
-        raise InputError(
-            f"data set {name!r}: {builder} found, expected {known}, which has this name already; "
-            "give it another name"
-        )
+    plugins.register(_BUILDERS, name, builder, "data set")
 
 
 def known_datasets() -> list[str]:
@@ -63,14 +58,8 @@ def builder_class(dataset: str) -> type[LabelledBuilder]:
     Raises:
         InputError: there is none; the module cannot be imported.
     """
-    found = dataset if plugins.is_path(dataset) else _BUILDERS.get(dataset)
-    if found is None:
-        raise InputError(
-            f"data set {dataset!r}: an unknown name found, expected one of "
-            f"{', '.join(known_datasets())}, or an import path such as 'my_module:MyBuilder'"
-            f"{near(dataset, _BUILDERS)}"
-        )
-    if isinstance(found, str):
+    found = plugins.find(_BUILDERS, dataset, "data set", example="my_module:MyBuilder")
+    if isinstance(found, str) and not plugins.is_path(dataset):
         found = plugins.load(found, f"data set {dataset!r}")
     if not (isinstance(found, type) and issubclass(found, LabelledBuilder)):
         raise InputError(

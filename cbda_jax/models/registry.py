@@ -1,7 +1,6 @@
 """The networks by name: an open table."""
 
 import functools
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from cbda_jax import plugins
-from cbda_jax.errors import InputError, near
+from cbda_jax.errors import InputError
 from cbda_jax.models.torch_names import TorchWeights
 
 Create = Callable[..., nnx.Module]
@@ -37,8 +36,6 @@ NETWORKS: dict[str, Network] = {}
 def register_network(name: str, create: Create, *, weights: TorchWeights | None = None) -> None:
     """Adds a network to those that `create_model` and the config's `network` know.
 
-    A network that is registered again takes the place of the one before.
-
     Args:
         name: letters, digits and underscores.
         create: `create(num_classes, *, dtype, rngs)` gives the network; its class, say. The network
@@ -46,11 +43,9 @@ def register_network(name: str, create: Create, *, weights: TorchWeights | None 
         weights: what torch checkpoints of it look like; None if none are to be loaded.
 
     Raises:
-        ValueError: the name has other characters.
+        InputError: another network has the name already, or the name has other characters.
     """
-    if not re.fullmatch(r"\w+", name):
-        raise ValueError(f"network {name!r} found, expected letters, digits and underscores")
-    NETWORKS[name] = Network(create, weights)
+    plugins.register(NETWORKS, name, Network(create, weights), "network")
 
 
 def create_model(
@@ -77,16 +72,10 @@ def create_model(
     Raises:
         InputError: unknown name; a network that does not keep to the above.
     """
+    found = plugins.find(NETWORKS, name, "network", example="my_module:MyNet")
     if plugins.is_path(name):
-        create = plugins.load(name, "network")
-        _check(name, create)
-    elif name in NETWORKS:
-        create = NETWORKS[name].create
-    else:
-        raise InputError(
-            f"network {name!r} found, expected one of {', '.join(sorted(NETWORKS))}, or an import "
-            f"path such as my_module:MyNet{near(name, NETWORKS)}"
-        )
+        _check(name, found)
+    create = found if plugins.is_path(name) else found.create
     return create(num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
 
 

@@ -1,10 +1,8 @@
-import json
-
 import numpy as np
 import pytest
+from round_files import forge, message
 
 from cbda_jax.annotation import UNANSWERED, AnswerLog, Answers, Queries, QueryLog, check_version
-from cbda_jax.errors import InputError
 
 CLASSES = ("road", "car", "train")
 SHAPE = (20, 30)
@@ -50,13 +48,6 @@ def held(tmp_path, *rounds, value=1):
         found.write(answers(asked, value))
         found.read_next()
     return log, found
-
-
-def message(function, *arguments, **named):
-    with pytest.raises(InputError) as error:
-        function(*arguments, **named)
-    assert len(str(error.value).splitlines()) == 1
-    return str(error.value)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -107,15 +98,6 @@ def test_an_oracle_that_answers_what_cannot_be(tmp_path, value, expected):
     outside = Answers(queries(), np.zeros((3, 3, 3), np.uint8))
     assert "answers outside of the image found" in message(found.write, outside)
     assert not found.path(1).exists()
-
-
-def forge(path, **changes):
-    """Writes other values under right checksums."""
-    with np.load(path) as arrays:
-        members = dict(arrays)
-    header = json.loads(str(members["header"]))
-    header |= {name: changes.pop(name) for name in list(changes) if name in header}
-    np.savez(path, **{**members, "header": np.array(json.dumps(header)), **changes})
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import dataclasses
-import json
 
 import numpy as np
 import pytest
+from round_files import forge, message
 
 from cbda_jax.annotation import Queries, QueryLog
 from cbda_jax.errors import InputError
@@ -70,22 +70,6 @@ def test_corruption_stops_the_run_and_names_the_file(tmp_path):
         log.path(1).write_bytes(damage)
         with pytest.raises(InputError, match=r"round_01\.npz.*restore the file from a backup"):
             QueryLog(tmp_path)
-
-
-def message(function, *arguments):
-    with pytest.raises(InputError) as error:
-        function(*arguments)
-    assert len(str(error.value).splitlines()) == 1
-    return str(error.value)
-
-
-def forge(path, **changes):
-    """Writes other values under right checksums."""
-    with np.load(path) as arrays:
-        members = dict(arrays)
-    header = json.loads(str(members["header"]))
-    header |= {name: changes.pop(name) for name in list(changes) if name in header}
-    np.savez(path, **{**members, "header": np.array(json.dumps(header)), **changes})
 
 
 @pytest.mark.parametrize(

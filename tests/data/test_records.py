@@ -217,7 +217,7 @@ def test_without_preparing_it_must_be_there(root, tmp_path):
         (
             "gtaw",
             {},
-            r"data set 'gtaw': an unknown name found, .*; did you mean 'gtav'\?",
+            r"data set: 'gtaw' found, .*; did you mean 'gtav'\?",
         ),
         ("gtav/val", {}, r"a split 'val' found, expected one of train;"),
         (

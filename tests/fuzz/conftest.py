@@ -6,8 +6,11 @@ examples each time:
     CBDA_FUZZ=5000 python -m pytest tests/fuzz --hypothesis-show-statistics
 """
 
+import io
+import json
 import os
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -56,6 +59,31 @@ def _mutate(draw, content: bytes) -> bytes:
             case "repeat":
                 data[at:at] = data[at : at + length]
     return bytes(data)
+
+
+_VALUES = st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=3)
+
+
+@pytest.fixture(scope="session")
+def forge():
+    """`forge(draw, content, arrays)`: a file of a round, with other values and right checksums."""
+    return _forge
+
+
+def _forge(draw, content: bytes, arrays) -> bytes:
+    with np.load(io.BytesIO(content)) as found:
+        members = dict(found)
+    header = json.loads(str(members["header"]))
+    for name in draw(st.sets(st.sampled_from(sorted(header)), max_size=2)):
+        header[name] = draw(_VALUES)
+    members["header"] = np.array(json.dumps(header))
+    for name in draw(st.sets(st.sampled_from(sorted(members)), max_size=2)):
+        members[name] = draw(arrays)
+    if draw(st.booleans()):
+        del members[draw(st.sampled_from(sorted(members)))]
+    forged = io.BytesIO()
+    np.savez(forged, **members)
+    return forged.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,4 @@
 import functools
-import io
-import json
 
 import numpy as np
 import pytest
@@ -82,7 +80,6 @@ def test_every_flipped_byte_is_noticed(folder, whole, attempt):
         assert attempt(read, folder) in (None, expected)
 
 
-VALUES = st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=3)
 ARRAYS = st.sampled_from(
     [
         np.zeros((0, 3, 3), np.uint8),
@@ -100,18 +97,8 @@ ARRAYS = st.sampled_from(
 
 @FUZZ
 @given(data=st.data())
-def test_forged_files_with_right_checksums(folder, whole, attempt, data):
-    with np.load(io.BytesIO(whole)) as arrays:
-        members = dict(arrays)
-    header = json.loads(str(members["header"]))
-    for name in data.draw(st.sets(st.sampled_from(sorted(header)), max_size=2)):
-        header[name] = data.draw(VALUES)
-    members["header"] = np.array(json.dumps(header))
-    for name in data.draw(st.sets(st.sampled_from(sorted(members)), max_size=2)):
-        members[name] = data.draw(ARRAYS)
-    content = io.BytesIO()
-    np.savez(content, **members)
-    (folder / "answers" / "round_01.npz").write_bytes(content.getvalue())
+def test_forged_files_with_right_checksums(folder, whole, attempt, forge, data):
+    (folder / "answers" / "round_01.npz").write_bytes(forge(data.draw, whole, ARRAYS))
     if attempt(read, folder) is not None:
         found = AnswerLog(folder / "answers", asked(folder), classes=CLASSES, shape=SHAPE)
         for image_id in Labels.ids:

@@ -1,8 +1,11 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
 from flax import nnx
 from sequential import greedy
+from tiny import Tiny
 
 from cbda_jax import models, sharding, training
 from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring
@@ -10,17 +13,18 @@ from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
 
 INPUT, NATIVE = (24, 40), (36, 60)
 COUNT = 11
+REGIONS = Scoring()
+# Of a global allocation images are first asked for twice as many: the same programs serve both.
+PICKS = {"per_image": 12, "global": 6}
 PREVIOUS = {3: ([5, 20], [7, 33]), 9: ([0], [59])}
 
 
-@pytest.fixture(scope="module")
-def network():
+@functools.cache
+def _network():
     optimizer = training.create_optimizer(
         "sgd", lambda _: np.float32(0.1), head_multiplier=1.0, is_head=models.is_head
     )
-    return training.create_state(
-        lambda: models.create_model("small_unet", 19, rngs=nnx.Rngs(5)), optimizer
-    )
+    return training.create_state(lambda: Tiny(rngs=nnx.Rngs(5)), optimizer)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +39,10 @@ def _previous(index):
     return np.array(row, np.int32), np.array(col, np.int32)
 
 
-def _acquirer(network, *, devices=8, batch=8, scoring=None):
-    graphdef, state = network
+@functools.cache  # what one test has compiled serves the others
+def _acquirer(*, devices=8, batch=8, scoring=REGIONS):
+    graphdef, state = _network()
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    scoring = scoring or Scoring()
     acquirer = Acquirer(graphdef, mesh, scoring, Sizes(NATIVE, INPUT), batch=batch)
     return acquirer, sharding.replicate(mesh, state)
 
@@ -48,7 +52,6 @@ def _target(images, truth=None):
 
 
 def _choose(
-    network,
     images,
     *,
     allocation,
@@ -58,13 +61,12 @@ def _choose(
     truth=None,
     **setting,
 ):
-    acquirer, state = _acquirer(network, **setting)
+    acquirer, state = _acquirer(**setting)
     request = Request(2, picks, allocation, most)
     return acquirer.choose(state, _target(images, truth), request, balance=balance)
 
 
 def _expected(
-    network,
     images,
     *,
     allocation,
@@ -72,10 +74,10 @@ def _expected(
     most=None,
     balance=UNBALANCED,
     truth=None,
-    scoring=None,
+    scoring=REGIONS,
 ):
     """By the sequential loop on the host, from the score maps of single images."""
-    acquirer, state = _acquirer(network, devices=1, batch=1, scoring=scoring)
+    acquirer, state = _acquirer(devices=1, batch=1, scoring=scoring)
     radius = acquirer._squares.block_radius
     found = []
     for index in range(COUNT):
@@ -98,20 +100,23 @@ def _listed(chosen):
 
 @pytest.mark.parametrize("allocation", ["per_image", "global"])
 @pytest.mark.parametrize("score", ["ripu", "random"])
-def test_picks_are_those_of_the_sequential_loop(network, images, allocation, score):
+def test_picks_are_those_of_the_sequential_loop(images, allocation, score):
     balance = RoundBalance(np.linspace(0.5, 1.5, 19, dtype=np.float32))
-    setting = {"allocation": allocation, "scoring": Scoring(score=score), "balance": balance}
-    expected = _expected(network, images, **setting)
-    found = _listed(_choose(network, images, **setting)[0])
-    assert len(expected) == 6 * COUNT
+    picks = PICKS[allocation]
+    setting = {"allocation": allocation, "picks": picks, "balance": balance}
+    setting["scoring"] = Scoring(score=score)
+    expected = _expected(images, **setting)
+    found = _listed(_choose(images, **setting)[0])
+    assert len(expected) == picks * COUNT
     assert [pick[:3] for pick in found] == expected
 
 
 @pytest.mark.parametrize("allocation", ["per_image", "global"])
-def test_devices_and_batches_make_no_difference(network, images, allocation):
-    reference = _listed(_choose(network, images, allocation=allocation)[0])
+def test_devices_and_batches_make_no_difference(images, allocation):
+    setting = {"allocation": allocation, "picks": PICKS[allocation]}
+    reference = _listed(_choose(images, **setting)[0])
     for devices, batch in ((1, 1), (1, 4), (2, 4)):
-        other, _ = _choose(network, images, allocation=allocation, devices=devices, batch=batch)
+        other, _ = _choose(images, devices=devices, batch=batch, **setting)
         # Convolutions round differently in batches of other sizes, so scores agree to that.
         for ours, theirs in zip(_listed(other), reference, strict=True):
             assert ours[:3] == theirs[:3]
@@ -119,12 +124,12 @@ def test_devices_and_batches_make_no_difference(network, images, allocation):
             assert ours[4] == theirs[4]
 
 
-def test_an_image_that_holds_most_of_the_best_is_asked_again(network, images):
+def test_an_image_that_holds_most_of_the_best_is_asked_again(images):
     """One image scores far above the rest, so its first selection is too short."""
     flat = np.repeat(images[:1, :1, :1], COUNT, axis=0).repeat(24, axis=1).repeat(40, axis=2)
     flat[4] = images[4]
-    chosen, _ = _choose(network, flat, allocation="global", picks=2)
-    expected = _expected(network, flat, allocation="global", picks=2)
+    chosen, _ = _choose(flat, allocation="global", picks=2)
+    expected = _expected(flat, allocation="global", picks=2)
     assert [pick[:3] for pick in _listed(chosen)] == expected
     assert np.bincount(chosen.image, minlength=COUNT)[4] > 2 * 2
 
@@ -153,56 +158,56 @@ TRUTH[:, :9] = 255
     ],
     ids=["expected", "true", "floor", "random ties", "balanced ties", "most"],
 )
-def test_options_change_the_picks_as_the_sequential_loop_says(network, images, option):
+def test_options_change_the_picks_as_the_sequential_loop_says(images, option):
     setting = {"allocation": "global", "picks": 6, **option}
     if option.get("scoring", Scoring()).ties != "reference":
         # Plain images, of which most is inside one class.
         setting["picks"] = 80
         images = images[:, :1, :1].repeat(24, axis=1).repeat(40, axis=2)
-    found = _listed(_choose(network, images, **setting)[0])
-    assert [pick[:3] for pick in found] == _expected(network, images, **setting)
+    found = _listed(_choose(images, **setting)[0])
+    assert [pick[:3] for pick in found] == _expected(images, **setting)
     weights = RoundBalance(setting.get("balance", UNBALANCED).weights)
     without = {"allocation": "global", "picks": setting["picks"], "balance": weights}
-    plain = _listed(_choose(network, images, **without)[0])
+    plain = _listed(_choose(images, **without)[0])
     assert len(plain) == len(found)
     assert [pick[:3] for pick in plain] != [pick[:3] for pick in found]
 
 
-def test_capped_images_leave_the_budget_to_others(network, images):
+def test_capped_images_leave_the_budget_to_others(images):
     flat = np.repeat(images[:1, :1, :1], COUNT, axis=0).repeat(24, axis=1).repeat(40, axis=2)
     flat[4] = images[4]
     setting = {"allocation": "global", "picks": 6}
-    free, _ = _choose(network, flat, **setting)
+    free, _ = _choose(flat, **setting)
     assert np.bincount(free.image, minlength=COUNT).max() > 7
-    capped, report = _choose(network, flat, most=7, **setting)
+    capped, report = _choose(flat, most=7, **setting)
     assert np.bincount(capped.image, minlength=COUNT).max() == 7
     assert report.taken == 6 * COUNT
 
 
-def test_quota_over_corrected_classes_keeps_the_prediction(network, images):
-    plain, _ = _choose(network, images, allocation="global", picks=10)
+def test_quota_over_corrected_classes_keeps_the_prediction(images):
+    plain, _ = _choose(images, allocation="global", picks=6)
     group_of = np.zeros(19, np.uint8)  # all were class 0 in truth
     balance = RoundBalance(counts=np.zeros(19, np.int64), group_of=group_of)
-    chosen, report = _choose(network, images, allocation="global", picks=10, balance=balance)
+    chosen, report = _choose(images, allocation="global", picks=6, balance=balance)
     # A single group: the quota has nothing to divide.
     assert _listed(chosen) == _listed(plain)
-    assert report.quota.tolist() == [10 * COUNT] + 18 * [0]
+    assert report.quota.tolist() == [6 * COUNT] + 18 * [0]
 
 
-def test_quota_spends_the_budget_where_labels_are_few(network, images):
-    plain, _ = _choose(network, images, allocation="global", picks=10)
+def test_quota_spends_the_budget_where_labels_are_few(images):
+    plain, _ = _choose(images, allocation="global", picks=6)
     common = np.bincount(plain.predicted, minlength=19)
     counts = 9 * 1000 * (common == common.max())
     balance = RoundBalance(counts=counts)
-    chosen, report = _choose(network, images, allocation="global", picks=10, balance=balance)
+    chosen, report = _choose(images, allocation="global", picks=6, balance=balance)
     balanced = np.bincount(chosen.predicted, minlength=19)
     assert len(chosen.image) == len(plain.image)
     assert balanced[common.argmax()] < common.max()
     np.testing.assert_array_equal(balanced, report.quota)
 
 
-def test_nothing_the_size_of_an_image_comes_back(network, images):
-    acquirer, state = _acquirer(network)
+def test_nothing_the_size_of_an_image_comes_back(images):
+    acquirer, state = _acquirer.__wrapped__()
     acquirer.choose(state, _target(images), Request(1, 6, "per_image"))  # compiles
     step = acquirer.program(6)
     assert step._cache_size() == 1
@@ -226,8 +231,8 @@ def _abstract(state, acquirer):
     )
 
 
-def test_rounds_before_and_after_the_balance_begins_are_one_program(network, images):
-    acquirer, state = _acquirer(network)
+def test_rounds_before_and_after_the_balance_begins_are_one_program(images):
+    acquirer, state = _acquirer.__wrapped__()
     for number, weights in ((1, np.ones(19, np.float32)), (2, WEIGHTS)):
         request, balance = Request(number, 6, "per_image"), RoundBalance(weights)
         acquirer.choose(state, _target(images), request, balance=balance)
@@ -236,20 +241,20 @@ def test_rounds_before_and_after_the_balance_begins_are_one_program(network, ima
 
 @pytest.mark.parametrize("allocation", ["per_image", "global"])
 @pytest.mark.parametrize("score", ["margin", "pixelpick"])
-def test_scores_of_single_pixels(network, images, allocation, score):
+def test_scores_of_single_pixels(images, allocation, score):
     scoring = Scoring(unit="pixel", radius=0, score=score)
-    setting = {"allocation": allocation, "scoring": scoring, "picks": 20}
-    found = [pick[:3] for pick in _listed(_choose(network, images, **setting)[0])]
-    assert found == _expected(network, images, **setting)
+    setting = {"allocation": allocation, "scoring": scoring, "picks": 3 * PICKS[allocation]}
+    found = [pick[:3] for pick in _listed(_choose(images, **setting)[0])]
+    assert found == _expected(images, **setting)
     asked = {(i, r, c) for i, (row, col) in PREVIOUS.items() for r, c in zip(row, col, strict=True)}
     assert not asked & set(found)
 
 
-def test_pixelpick_draws_among_the_least_margins_that_were_not_asked_before(network, images):
+def test_pixelpick_draws_among_the_least_margins_that_were_not_asked_before(images):
     target, scoring = _target(images), Scoring(unit="pixel", radius=0, score="pixelpick")
-    acquirer, state = _acquirer(network, scoring=scoring)
+    acquirer, state = _acquirer(scoring=scoring)
     chosen, _ = acquirer.choose(state, target, Request(2, 20, "per_image"))
-    of_margin, _ = _acquirer(network, scoring=Scoring(unit="pixel", radius=0, score="margin"))
+    of_margin, _ = _acquirer(scoring=Scoring(unit="pixel", radius=0, score="margin"))
     rank = int(0.05 * np.prod(NATIVE))
     for index in range(COUNT):
         score = np.array(of_margin.maps(state, target, index, number=2).score)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,16 +31,19 @@ def script(monkeypatch):
 @pytest.mark.slow
 def test_every_row_is_measured(tmp_path):
     out = tmp_path / "out.json"
-    command = "--networks small_unet --dtypes float32 --source 1x32x64 --target 2x32x48"
+    command = "--networks tiny:Tiny --dtypes float32 --source 1x32x64 --target 2x32x48"
     command += f" --seconds 0.01 --baselines --threads 1 2 --scenes 2 --json {out}"
-    run = waiting.run([sys.executable, "scripts/bench_training.py", *command.split()])
+    run = waiting.run(
+        [sys.executable, "scripts/bench_training.py", *command.split()],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+    )
     assert run.returncode == 0, run.stderr
     lines = [line for line in run.stdout.splitlines() if line.startswith("|")]
     assert lines[0] == f"| {COLUMNS} |"
     assert len({line.count("|") for line in lines}) == 1
     rows = json.loads(out.read_text())["rows"]
     assert [(r["network"], r["variant"], r["dtype"]) for r in rows] == [
-        ("small_unet", "jax", "float32"),
+        ("tiny:Tiny", "jax", "float32"),
         ("input pipeline", "1 threads", ""),
         ("input pipeline", "2 threads", ""),
     ]

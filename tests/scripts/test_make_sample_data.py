@@ -113,7 +113,7 @@ def test_prepare_data_prints_a_table(samples, tmp_path, capsys):
     assert sum(line.startswith("  road ") for line in out.splitlines()) == 2
     for arguments, message in (
         (["cityscapes", "--size=big"], "error: --size: 'big' found, expected HEIGHTxWIDTH"),
-        (["city", f"--data_dir={tmp_path}"], "error: data set 'city': an unknown name found"),
+        (["city", f"--data_dir={tmp_path}"], "error: data set: 'city' found, expected one of"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -19,7 +19,7 @@ def get_config():
     sweep.seeds, sweep.budgets = (0,), (0.05,)
     sweep.arms = {"ripu": {"method": "ripu"}, "cbda": {"method": "cbda"}}
     sweep.common = {
-        "data.source_size": (32, 64), "data.target_size": (32, 64),
+        "network": "tiny:Tiny", "data.source_size": (32, 64), "data.target_size": (32, 64),
         "data.synthetic_city.source_train": 6, "data.synthetic_city.target_train": 5,
         "data.synthetic_city.target_val": 5, "data.synthetic_city.target_test": 5,
         "data.source_batch": 2, "data.target_batch": 2, "training.steps": 12,
@@ -36,7 +36,11 @@ def _run(*command):
     return waiting.run(
         [sys.executable, *command],
         2 * waiting.PATIENCE_S,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+        env={
+            **os.environ,
+            "JAX_NUM_CPU_DEVICES": "1",
+            "PYTHONPATH": str(waiting.ROOT / "tests"),
+        },
     )
 
 

@@ -24,10 +24,6 @@ def _batch(source=8, target=8, size=(16, 24)):
     return training.Batch(examples(source, 0.1), examples(target, 0.9))
 
 
-def _unet():
-    return models.create_model("small_unet", 19, rngs=nnx.Rngs(0))
-
-
 def _tiny():
     return Tiny(rate=0.3, rngs=nnx.Rngs(0))
 
@@ -48,7 +44,7 @@ def _setup(devices, create_model=_tiny, **settings):
 
 
 def _losses(devices, batch, steps=3):
-    mesh, state, step = _setup(devices, _unet)
+    mesh, state, step = _setup(devices)
     found = []
     for _ in range(steps):
         state, losses = step(state, sharding.shard_batch(mesh, batch))

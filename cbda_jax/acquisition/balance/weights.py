@@ -104,8 +104,7 @@ def register_scheme(
     """
     if function is None:
         return lambda function: register_scheme(name, function)
-    plugins.register(SCHEMES, name, function)
-    return function
+    return plugins.register(SCHEMES, name, function, "class balance")
 
 
 def check_scheme(scheme: str, parameters: Mapping[str, float]) -> Callable[..., np.ndarray]:
@@ -119,7 +118,8 @@ def check_scheme(scheme: str, parameters: Mapping[str, float]) -> Callable[..., 
         InputError: there is no such scheme, or it has no such parameter; of the schemes that are
             here, a parameter out of its range.
     """
-    function = plugins.find(SCHEMES, scheme, "acquisition.class_balance", others=("none", "quota"))
+    where, others = "acquisition.class_balance", ("none", "quota")
+    function = plugins.find_function(SCHEMES, scheme, where, others=others)
     _, *known = inspect.signature(function).parameters.values()
     names = [p.name for p in known if p.kind is not p.VAR_KEYWORD]
     unknown = [name for name in parameters if name not in names]

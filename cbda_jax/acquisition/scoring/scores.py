@@ -138,8 +138,7 @@ def register_score(name: str, function: Callable[..., Any] | None = None) -> Cal
     """
     if function is None:
         return lambda function: register_score(name, function)
-    plugins.register(SCORES, name, function)
-    return function
+    return plugins.register(SCORES, name, function, "score")
 
 
 class Score(NamedTuple):
@@ -160,7 +159,7 @@ def find_score(name: str, settings: Mapping[str, Any]) -> Score:
         InputError: there is none; it names what is not there; its result is no `[H, W]` float32.
     """
     where = "acquisition.score"
-    function = plugins.find(SCORES, name, where)
+    function = plugins.find_function(SCORES, name, where)
     known = (*MAPS, *settings)
     try:
         parameters = inspect.signature(function).parameters.values()

@@ -145,7 +145,7 @@ def test_a_scheme_by_import_path_and_by_name(monkeypatch):
     register_scheme("squares")(squares)
     try:
         np.testing.assert_array_equal(class_weights(LONG_TAIL, "squares", power=1.0), found)
-        with pytest.raises(InputError, match="'squares': found taken"):
+        with pytest.raises(InputError, match="class balance 'squares': a taken name found"):
             register_scheme("squares", lambda counts: counts)
     finally:
         del SCHEMES["squares"]

@@ -96,7 +96,7 @@ def test_a_score_by_import_path_and_by_name(module, monkeypatch):
     try:
         named = score_maps(jnp.asarray(LOGITS), Scoring(score="doubt", radius=2))
         np.testing.assert_array_equal(named.score, maps.score)
-        with pytest.raises(InputError, match="'doubt': found taken"):
+        with pytest.raises(InputError, match="score 'doubt': a taken name found"):
             register_score("doubt", lambda margin: margin)
     finally:
         del SCORES["doubt"]
