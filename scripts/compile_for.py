@@ -256,7 +256,7 @@ def main(_: list[str]) -> None:
         native = _size(_NATIVE.value)
         config = _CONFIG.value
         check(config)
-        target = described.describe(_TARGET.value)
+        target = described.describe(str(_TARGET.value))
         mesh = sharding.make_mesh(target.devices)
         chosen = programs(config, mesh, native, tuple(_PROGRAMS.value))
     except InputError as error:

@@ -6,6 +6,7 @@ A TPU's compiler comes with `pip install libtpu` (Linux on x86-64), a GPU's with
 
 import atexit
 import dataclasses
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -38,7 +39,6 @@ if "autotune_level" not in os.environ.get("XLA_FLAGS", ""):
         f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip()
     )
 
-import jax
 from jax.experimental import topologies
 
 from cbda_jax.errors import InputError, near
@@ -143,11 +143,12 @@ def _tpu(name: str, kind: str, shape: str) -> Target:
             f"--target: {name}: {str(error).splitlines()[0]}; expected a topology that there is, "
             f"such as {kind}:{TPUS[kind].smallest}"
         ) from error
-    from importlib.metadata import version
-
     devices = list(topology.devices)
     return Target(
-        name, devices if shape else devices[:1], TPUS[kind], f"libtpu {version('libtpu')}"
+        name,
+        devices if shape else devices[:1],
+        TPUS[kind],
+        f"libtpu {importlib.metadata.version('libtpu')}",
     )
 
 
@@ -163,4 +164,9 @@ def _gpu(name: str, path: Path) -> Target:
     about = re.search(r'device_description_str: *"([^"]*)"', text)
     flops = [v for k, v in _GPU_FLOPS.items() if about and k in about[1]]
     chip = Chip(float(memory[1]) if memory else 0, flops[0] if flops else 0)
-    return Target(name, list(topology.devices)[:1], chip, f"XLA of jaxlib {jax.lib.__version__}")
+    return Target(
+        name,
+        list(topology.devices)[:1],
+        chip,
+        f"XLA of jaxlib {importlib.metadata.version('jaxlib')}",
+    )

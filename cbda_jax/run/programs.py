@@ -5,7 +5,6 @@ there, such as `jax.experimental.topologies` describes.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +36,7 @@ class Program(NamedTuple):
         images: how many of them a device handles in one call.
     """
 
-    function: Callable[..., Any]
+    function: Any
     arguments: tuple[Any, ...]
     images: int
 
@@ -85,7 +84,8 @@ class _Setting(NamedTuple):
 
     def array(
         self, shape: tuple[int, ...], dtype: Any, spec: PartitionSpec = sharding.BATCH
-    ) -> jax.ShapeDtypeStruct:
+    ) -> Any:
+        """A `jax.ShapeDtypeStruct` in the place of an array."""
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, spec))
 
     def state(self) -> training.TrainState:
