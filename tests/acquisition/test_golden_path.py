@@ -17,8 +17,13 @@ def _logits(arrays, name):
     return arrays[name].transpose(1, 2, 0)
 
 
+# Scores of every platform, and each with what selects there.
+PLATFORMS = {"cpu": "tournament", "gpu": "local_maxima", "tpu": "vector_memory"}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("number", [1, 2])
-def test_region_rounds(golden, number):
+def test_region_rounds(golden, number, platform):
     arrays = golden("acquisition")
     expected = arrays[f"ra_round{number}_picks"]
     blocked = np.zeros(SIZE, bool)
@@ -27,9 +32,14 @@ def test_region_rounds(golden, number):
 
     @jax.jit
     def run(logits, blocked):
-        score = region_scores(logits, radius=1, size=SIZE).score
+        score = region_scores(logits, radius=1, size=SIZE, platform=platform).score
         picks = greedy_picks(
-            score, len(expected), radius=2, capacity=len(expected), blocked=blocked
+            score,
+            len(expected),
+            radius=2,
+            capacity=len(expected),
+            blocked=blocked,
+            algorithm=PLATFORMS[platform],
         )
         return picks, blocked | blocked_mask(picks.row, picks.col, SIZE, 2)
 
@@ -38,14 +48,21 @@ def test_region_rounds(golden, number):
     np.testing.assert_array_equal(after, _unpacked(arrays[f"ra_round{number}_blocked_after"]))
 
 
-def test_pixels(golden):
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_pixels(golden, platform):
     arrays = golden("acquisition")
     expected = arrays["pa_picks"]
 
     @jax.jit
     def run(logits):
-        score = pixel_scores(logits, radius=4, size=SIZE).score
-        return greedy_picks(score, len(expected), radius=4, capacity=len(expected))
+        score = pixel_scores(logits, radius=4, size=SIZE, platform=platform).score
+        return greedy_picks(
+            score,
+            len(expected),
+            radius=4,
+            capacity=len(expected),
+            algorithm=PLATFORMS[platform],
+        )
 
     picks = run(_logits(arrays, "pa_logits"))
     np.testing.assert_array_equal(np.stack([picks.row, picks.col], axis=1), expected)

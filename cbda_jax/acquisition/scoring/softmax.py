@@ -10,6 +10,7 @@ logits whose columns are already upsampled, and what reads them is in the same l
 * on TPUs, see `softmax_tpu`.
 """
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -89,7 +90,16 @@ def softmax_maps(
     if same:
         return of_pixels(list(shifted))
     if target == "tpu" and softmax_tpu.fits(logits, rows):
-        return softmax_tpu.upsampled_maps(shifted, rows, columns, names, weight)
+        kernel = functools.partial(
+            softmax_tpu.upsampled_maps, rows=rows, columns=columns, names=names
+        )
+        # Elsewhere its operations are interpreted, slowly, to see what a TPU computes.
+        return lax.platform_dependent(
+            shifted,
+            *(() if weight is None else (weight,)),
+            tpu=lambda x, *w: kernel(x, class_weight=w[0] if w else None),
+            default=lambda x, *w: kernel(x, class_weight=w[0] if w else None, interpret=True),
+        )
     return of_pixels(_planes(shifted, rows, columns))
 
 
