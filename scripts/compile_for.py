@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import described  # before JAX: it says which devices not to look for
+import jax
 import schedule
 from absl import app, flags
 from harness import markdown, number, product_flops
@@ -246,6 +247,8 @@ def costly(report: Report) -> str:
 
 def main(_: list[str]) -> None:
     """Compile, print, and write down."""
+    # What is kept of a program for devices that are not here cannot be read again.
+    jax.config.update("jax_enable_compilation_cache", False)
     try:
         known = (*NAMES, *PARTS)
         unknown = [name for name in _PROGRAMS.value if name not in known]

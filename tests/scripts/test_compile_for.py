@@ -34,6 +34,15 @@ def script(monkeypatch):
 
 @pytest.fixture
 def tpu(script):
+    # What is kept of a program for devices that are not here cannot be read again: keep nothing.
+    field, least = "jax_persistent_cache_min_compile_time_secs", 1e9
+    before = getattr(jax.config, field)
+    jax.config.update(field, least)
+    yield _target(script)
+    jax.config.update(field, before)
+
+
+def _target(script):
     described = script("described")
     if not described.has_tpu_compiler():
         pytest.skip("libtpu is not installed: there is none for this platform")
