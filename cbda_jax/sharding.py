@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from cbda_jax import platform
 from cbda_jax.errors import InputError
 
 DATA = "data"
@@ -36,9 +37,14 @@ def per_replica(
         out_specs: the same of each result.
         donate: arguments whose memory the results may take over.
     """
+
+    def traced(*arguments: Any) -> Any:
+        with platform.compiling_for(platform.of(mesh)):
+            return function(*arguments)
+
     # check_vma would sum the gradients of replicated parameters by itself, silently.
     mapped = jax.shard_map(
-        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+        traced, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
     )
     return jax.jit(mapped, donate_argnums=donate)
 

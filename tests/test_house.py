@@ -17,7 +17,8 @@ KNOWN = {module.split(".")[1] for module in MODULES}
 # A room is a folder of the package or a module beside them. It imports from rooms of lower floors.
 FLOORS = (
     {"__init__", "console", "errors"},
-    {"files", "platform", "plugins", "resize", "runtime", "sharding"},
+    {"platform"},
+    {"files", "plugins", "resize", "runtime", "sharding"},
     {"checkpoints", "label_space", "models"},
     {"acquisition", "annotation", "data", "evaluation", "training"},
     {"methods", "reporting"},

@@ -5,13 +5,15 @@ On ResNet-101 as RIPU trains them, and a small v3+ on EfficientNet-lite0.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from cbda_jax import resize
-from cbda_jax.models import efficientnet, layers
+from cbda_jax.models import efficientnet, layers, strips
+from cbda_jax.models.depthwise import depthwise
 from cbda_jax.models.efficientnet import EfficientNetLite0
 from cbda_jax.models.resnet import FEATURES, LOW_FEATURES, Features, ResNet101
 
@@ -36,7 +38,8 @@ class DeepLabV2(nnx.Module):
     ) -> Float[Array, "n h8 w8 classes"]:
         """Logits float32 [N, H / 8, W / 8, C] (rounded up). `keys` is not used: no dropout."""
         del keys
-        return self.head(self.backbone(images).out)
+        features = self.backbone(images)
+        return self.head(strips.join(features.out, features.strips))
 
 
 class DeepLabV3Plus(nnx.Module):
@@ -155,17 +158,51 @@ class _Decoder(nnx.Module):
         self.classify = layers.Classifier(wide, num_classes, rngs=rngs)
 
     def __call__(self, features: Features, keys: jax.Array | None) -> jax.Array:
-        low, x = features
-        mean = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True).astype(x.dtype)
-        mean = self.pooled(mean)
-        branches = [self.point(x), *(branch(x) for branch in self.atrous)]
-        branches.append(jnp.broadcast_to(mean, (*x.shape[:3], mean.shape[-1])))
-        x = self.bottleneck(jnp.concatenate(branches, axis=-1))
-        x = resize.bilinear(x, low.shape[1:3])
-        x = jnp.concatenate([x, self.shortcut(low)], axis=-1)
-        for layer in self.refine:
-            x = layer(x)
-        return self.classify(layers.drop_channels(x, keys, 0.1))
+        low, x, cut = features
+        by_image = x.reshape(-1, cut, *x.shape[1:])
+        mean = jnp.mean(by_image.astype(jnp.float32), axis=(1, 2, 3)).astype(x.dtype)
+        mean = self.pooled(mean[:, None, None, :])
+        branches = [self.point(x, cut), *(branch(x, strips=cut) for branch in self.atrous)]
+        x = self._bottleneck(jnp.concatenate(branches, axis=-1), mean, cut)
+        size = (low.shape[1], low.shape[2] * cut)
+        x = strips.bilinear(x, size, cut)
+        first, *others = self.refine
+        x = first(x, self.shortcut(low, cut), strips=cut)
+        for layer in others:
+            x = layer(x, strips=cut)
+        return strips.join(self.classify(layers.drop_channels(x, keys, 0.1, cut)), cut)
+
+    def _bottleneck(self, x: jax.Array, mean: jax.Array, cut: int) -> jax.Array:
+        """The bottleneck's features of x and of an image of `mean` throughout.
+
+        A fifth of its products, the mean's, are the same at every pixel but for the edges, where a
+        row or column of taps meets padding.
+        """
+        conv = self.bottleneck.conv
+        kernel, shift = layers.folded(conv, self.bottleneck.norm)
+        kernel = kernel.astype(x.dtype)
+        y = layers.convolve_as(conv, x, kernel[:, :, : x.shape[-1]], cut)
+        taps = jnp.einsum(
+            "nc,ijck->ijnk",
+            mean[:, 0, 0],
+            kernel[:, :, x.shape[-1] :],
+            preferred_element_type=jnp.float32,
+        )
+        rows, columns = _taps_inside(x.shape[1]), _taps_inside(x.shape[2] * cut)
+        constant = shift[None, None, None, :]
+        # Sums of three and not products of matrices: exact, and part of the sum with y.
+        for i in range(3):
+            row = jnp.zeros((), jnp.float32)
+            for j in range(3):
+                row = row + taps[i, j][:, None, None, :] * columns[None, None, :, j, None]
+            constant = constant + strips.cut(row, cut) * rows[None, :, i, None, None]
+        return nnx.relu((y.astype(jnp.float32) + constant).astype(x.dtype))
+
+
+def _taps_inside(n: int) -> np.ndarray:
+    """Where the taps before, at and after each of n positions meet no padding: 0 or 1 [n, 3]."""
+    position = np.arange(n)[:, None] + np.arange(-1, 2)
+    return ((position >= 0) & (position < n)).astype(np.float32)
 
 
 class _SmallDecoder(nnx.Module):
@@ -217,12 +254,17 @@ class _ConvNorm(nnx.Module):
         self.conv = layers.conv(features, out_features, size, dtype=dtype, rngs=rngs)
         self.norm = layers.FrozenBatchNorm(out_features, dtype=dtype)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return nnx.relu(self.norm(self.conv(x)))
+    def __call__(self, x: jax.Array, strips: int = 1) -> jax.Array:
+        return nnx.relu(layers.conv_norm(self.conv, self.norm, x, strips))
 
 
 class _Separable(nnx.Module):
-    """Depthwise 3 x 3 and pointwise 1 x 1 convolutions, each with norm and ReLU."""
+    """Depthwise 3 x 3 and pointwise 1 x 1 convolutions, each with norm and ReLU.
+
+    Of features in one or several parts, which are not concatenated: 560 channels fill the units of
+    an accelerator worse than 512, and a convolution of a concatenation is the sum of those of the
+    parts.
+    """
 
     def __init__(
         self, features: int, out_features: int, dilation: int, *, dtype: DTypeLike, rngs: nnx.Rngs
@@ -231,8 +273,22 @@ class _Separable(nnx.Module):
         self.norm = layers.FrozenBatchNorm(features, dtype=dtype)
         self.pointwise = _ConvNorm(features, out_features, 1, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.pointwise(nnx.relu(self.norm(self.depthwise(x))))
+    def __call__(self, *parts: jax.Array, strips: int = 1) -> jax.Array:
+        spatial, between = layers.folded(self.depthwise, self.norm)
+        mix, shift = layers.folded(self.pointwise.conv, self.pointwise.norm)
+        dtype = parts[0].dtype
+        mix = mix.astype(dtype)
+        total = shift.astype(dtype)[None, None, None, :]
+        first = 0
+        for part in parts:
+            last = first + part.shape[-1]
+            y = depthwise(part, spatial[:, :, first:last], 1, self.depthwise.dilation, strips)
+            y = nnx.relu((y + between[None, None, None, first:last]).astype(dtype))
+            total = total + layers.convolve_as(
+                self.pointwise.conv, y, mix[:, :, first:last], strips
+            )
+            first = last
+        return nnx.relu(total)
 
 
 class _PointGroupNorm(nnx.Module):

@@ -1,4 +1,4 @@
-"""Depthwise convolution, with a backward pass that is fast on CPU."""
+"""Depthwise convolution, as sums that are fast on CPU, and as a TPU's own convolution."""
 
 import functools
 
@@ -7,10 +7,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from cbda_jax.models.strips import extend
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def depthwise(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "size size c"], stride: int, dilation: int
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "size size c"],
+    stride: int,
+    dilation: int,
+    strips: int = 1,
 ) -> Float[Array, "n h2 w2 c"]:
     """Every channel with its own kernel, padded "SAME": [N, H / stride, W / stride, C] float32.
 
@@ -22,10 +28,37 @@ def depthwise(
         kernel: float32, of an odd size.
         stride: distance of the results.
         dilation: distance of the taps.
+        strips: of an image (`models.strips`); more than one at stride 1 only.
     """
+    if strips > 1:
+        return _grouped(x, kernel, dilation, strips)
     size = (-(-x.shape[1] // stride), -(-x.shape[2] // stride))
-    return _products(
-        jnp.pad(x, same_padding(x, kernel, stride, dilation)), kernel, size, stride, dilation
+    padded = jnp.pad(x, same_padding(x, kernel, stride, dilation))
+    return _products(padded, kernel, size, stride, dilation)
+
+
+def _grouped(x: jax.Array, kernel: jax.Array, dilation: int, strips: int) -> jax.Array:
+    """The same of strips, at stride 1: there a TPU's own takes a third of the time of the sums."""
+    return _grouped_product(_extended(x, kernel, dilation, strips), kernel, dilation).astype(
+        jnp.float32
+    )
+
+
+def _extended(x: jax.Array, kernel: jax.Array, dilation: int, strips: int) -> jax.Array:
+    reach = (kernel.shape[0] - 1) // 2 * dilation
+    return extend(x, strips, reach, reach)
+
+
+def _grouped_product(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    reach = (kernel.shape[0] - 1) // 2 * dilation
+    return lax.conv_general_dilated(
+        x,
+        kernel[:, :, None, :].astype(x.dtype),
+        (1, 1),
+        [(reach, reach), (0, 0)],
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
     )
 
 
@@ -63,14 +96,21 @@ def _products(
     return total
 
 
-def _depthwise_forward(x: jax.Array, kernel: jax.Array, stride: int, dilation: int):
-    return depthwise(x, kernel, stride, dilation), (x, kernel)
+def _depthwise_forward(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, strips: int):
+    return depthwise(x, kernel, stride, dilation, strips), (x, kernel)
 
 
 def _depthwise_backward(
-    stride: int, dilation: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+    stride: int, dilation: int, strips: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ):
     x, kernel = kept
+    if strips > 1:
+        # The neighbours' columns of the gradient, instead of handing theirs back to them.
+        gradient = gradient.astype(x.dtype)
+        turned = _grouped(gradient, kernel[::-1, ::-1], dilation, strips)
+        extended = _extended(x, kernel, dilation, strips)
+        _, vjp = jax.vjp(lambda kernel: _grouped_product(extended, kernel, dilation), kernel)
+        return turned.astype(x.dtype), vjp(gradient)[0]
     padding, reach = same_padding(x, kernel, stride, dilation), (kernel.shape[0] - 1) * dilation
     # Of the features: the same sums with the kernel turned round, the gradient spread out.
     spread = [(0, 0, 0)]

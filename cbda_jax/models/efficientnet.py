@@ -98,7 +98,7 @@ class EfficientNetLite0(nnx.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> Features:
         """Features of normalised images (`models.normalize`); sizes are rounded up."""
         x = images.astype(jnp.float32) * _SCALE[None, None, None, :] + _SHIFT[None, None, None, :]
-        x = nnx.relu6(self.norm(self.stem(x.astype(self.dtype))))
+        x = nnx.relu6(layers.conv_norm(self.stem, self.norm, x.astype(self.dtype)))
         after = []
         for stage in self.stages:
             for block in stage:
@@ -156,8 +156,7 @@ class InvertedBottleneck(nnx.Module):
         """Features of `out_features` channels."""
         y = x
         if self.expand:
-            conv, norm = self.expand
-            y = nnx.relu6(norm(conv(y)))
-        y = nnx.relu6(self.norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
+            y = nnx.relu6(layers.conv_norm(*self.expand, y))
+        y = nnx.relu6(layers.depthwise_norm(self.depthwise, self.norm, y))
+        y = layers.conv_norm(self.project, self.project_norm, y)
         return x + y if self.residual else y

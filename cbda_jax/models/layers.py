@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from cbda_jax.models.depthwise import depthwise
+from cbda_jax.models.strips import convolve, extend
 
 
 class FrozenStat(nnx.Variable):
@@ -88,10 +89,67 @@ class FrozenBatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalises, in `dtype`."""
-        scale = self.scale[...] * lax.rsqrt(self.var[...] + jnp.float32(self.epsilon))
-        shift = self.bias[...] - self.mean[...] * scale
-        scale, shift = scale.astype(self.dtype), shift.astype(self.dtype)
+        scale, shift = (constant.astype(self.dtype) for constant in self.constants())
         return x * scale[None, None, None, :] + shift[None, None, None, :]
+
+    def constants(self) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+        """What it multiplies by, and what it adds then, float32."""
+        scale = self.scale[...] * lax.rsqrt(self.var[...] + jnp.float32(self.epsilon))
+        return scale, self.bias[...] - self.mean[...] * scale
+
+
+def folded(
+    layer: "nnx.Conv | nnx.Linear | DepthwiseConv", norm: FrozenBatchNorm
+) -> tuple[Float[Array, "... c"], Float[Array, " c"]]:
+    """Kernel and bias, float32, of a layer without bias and the frozen norm after it.
+
+    The scale goes into the kernel, so that what is left to do after the layer (a sum and mostly a
+    ReLU) is no pass of its own. The kernel that is trained is the layer's, as without: its gradient
+    comes through the product.
+    """
+    scale, shift = norm.constants()
+    kernel: jax.Array = layer.kernel[...]
+    return kernel * scale.reshape([1] * (kernel.ndim - 1) + [-1]), shift
+
+
+def conv_norm(
+    layer: nnx.Conv | nnx.Linear, norm: FrozenBatchNorm, x: Float[Array, "n h w c"], strips: int = 1
+) -> Float[Array, "n h2 w2 k"]:
+    """`norm(layer(x))` of a layer without bias (`conv`, `pointwise`), in the type of x.
+
+    Args:
+        layer: of `conv` or `pointwise`.
+        norm: the layer's results go through it.
+        x: images, or strips of them.
+        strips: of an image (`models.strips`).
+    """
+    kernel, shift = folded(layer, norm)
+    kernel = kernel.astype(x.dtype)
+    if isinstance(layer, nnx.Linear):
+        y = jnp.einsum("nhwc,ck->nhwk", x, kernel)
+    else:
+        y = convolve_as(layer, x, kernel, strips)
+    return y + shift.astype(x.dtype)[None, None, None, :]
+
+
+def convolve_as(
+    layer: nnx.Conv, x: Float[Array, "n h w c"], kernel: Float[Array, "..."], strips: int = 1
+) -> Float[Array, "n h2 w2 k"]:
+    """A convolution like that of a layer of `conv`, with another kernel."""
+    stride, dilation, padding = layer.strides, layer.kernel_dilation, layer.padding
+    assert isinstance(stride, int)
+    assert isinstance(dilation, int)
+    assert isinstance(padding, int | str)
+    return convolve(x, kernel, strips, stride=stride, dilation=dilation, padding=padding)
+
+
+def depthwise_norm(
+    layer: "DepthwiseConv", norm: FrozenBatchNorm, x: Float[Array, "n h w c"], strips: int = 1
+) -> Float[Array, "n h2 w2 c"]:
+    """`norm(layer(x))` of a depthwise convolution without bias, in the type of x."""
+    kernel, shift = folded(layer, norm)
+    total: jax.Array = depthwise(x, kernel, layer.stride, layer.dilation, strips)
+    return (total + shift[None, None, None, :]).astype(x.dtype)
 
 
 class GroupNorm(nnx.Module):
@@ -216,26 +274,32 @@ class Classifier(nnx.Module):
 
 
 def drop_channels(
-    x: Float[Array, "n h w c"], keys: Key[Array, " n"] | None, rate: float
-) -> Float[Array, "n h w c"]:
+    x: Float[Array, "m h w c"], keys: Key[Array, " n"] | None, rate: float, strips: int = 1
+) -> Float[Array, "m h w c"]:
     """Sets whole channels of an image to zero, each with probability `rate`, and scales the rest.
 
     Every image has its own key, so the result does not depend on which images share a device.
 
     Args:
-        x: features.
+        x: features, of images or of strips of them.
         keys: one random key an image; None leaves x as it is (evaluation).
         rate: probability of dropping.
+        strips: of an image (`models.strips`).
     """
     if keys is None:
         return x
     keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (x.shape[-1],)))(keys)
     scale = jnp.where(keep, jnp.float32(1 / (1 - rate)), jnp.float32(0)).astype(x.dtype)
+    if strips > 1:
+        scale = jnp.repeat(scale, strips, axis=0)
     return x * scale[:, None, None, :]
 
 
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """Maximum over 3 x 3 windows at stride 2 with padding 1."""
-    padding = ((0, 0), (1, 1), (1, 1), (0, 0))
+def max_pool(x: Float[Array, "n h w c"], strips: int = 1) -> Float[Array, "n h2 w2 c"]:
+    """Maximum over 3 x 3 windows at stride 2 with padding 1, of images or strips of them."""
+    columns = (1, 1)
+    if strips > 1:
+        x, columns = extend(x, strips, 1, 0, -np.inf), (0, 0)
+    padding = ((0, 0), (1, 1), columns, (0, 0))
     lowest = np.array(-np.inf, x.dtype)
     return lax.reduce_window(x, lowest, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)

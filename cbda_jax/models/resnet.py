@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from cbda_jax.models import layers
+from cbda_jax.models import layers, strips
 
 # Of the four stages: blocks, channels inside a block, stride, dilation of the first block and of
 # the others. A dilated stage begins with the dilation of the stage before.
@@ -19,10 +19,14 @@ LOW_FEATURES = 256
 
 
 class Features(NamedTuple):
-    """low [N, H / 4, W / 4, 256]: after the first stage. out [N, H / 8, W / 8, 2048]."""
+    """low [N, H / 4, W / 4, 256]: after the first stage. out [N, H / 8, W / 8, 2048].
+
+    Both are cut into so many `strips` an image (`models.strips`).
+    """
 
     low: Float[Array, "n h4 w4 256"]
     out: Float[Array, "n h8 w8 2048"]
+    strips: int = 1
 
 
 class ResNet101(nnx.Module):
@@ -48,16 +52,18 @@ class ResNet101(nnx.Module):
 
     def __call__(self, images: Float[Array, "n h w 3"]) -> Features:
         """Features of normalised images; sizes are rounded up."""
-        x = nnx.relu(self.bn1(self.conv1(images.astype(self.dtype))))
-        x = layers.max_pool(x)
+        cut = strips.count(images.shape[0], images.shape[2])
+        x = strips.cut(images.astype(self.dtype), cut)
+        x = nnx.relu(layers.conv_norm(self.conv1, self.bn1, x, cut))
+        x = layers.max_pool(x, cut)
         low = x
         # Unrolled: a scan over the blocks makes the backward pass ten times slower on CPU.
         for number, stage in enumerate(self.stages):
             for block in stage:
-                x = block(x)
+                x = block(x, cut)
             if number == 0:
                 low = x
-        return Features(low, x)
+        return Features(low, x, cut)
 
 
 class Bottleneck(nnx.Module):
@@ -92,11 +98,11 @@ class Bottleneck(nnx.Module):
             )
             self.downsample.append(layers.FrozenBatchNorm(wide, dtype=dtype))
 
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
-        """Features of 4 * `width` channels."""
-        y = nnx.relu(self.bn1(self.conv1(x)))
-        y = nnx.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        for layer in self.downsample:
-            x = layer(x)
+    def __call__(self, x: Float[Array, "n h w c"], strips: int = 1) -> Float[Array, "n h2 w2 c2"]:
+        """Features of 4 * `width` channels, of images or of strips of them."""
+        y = nnx.relu(layers.conv_norm(self.conv1, self.bn1, x, strips))
+        y = nnx.relu(layers.conv_norm(self.conv2, self.bn2, y, strips))
+        y = layers.conv_norm(self.conv3, self.bn3, y, strips)
+        if self.downsample:
+            x = layers.conv_norm(*self.downsample, x, strips)
         return nnx.relu(x + y)

@@ -25,11 +25,20 @@ _ELEMENTS_CPU, _ELEMENTS = 2**19, 2**23
 
 
 class _Setting(NamedTuple):
-    """What is computed, fixed when it is compiled."""
+    """What is computed, fixed when it is compiled.
+
+    Attributes:
+        consistency, threshold: of `block_losses`.
+        rows: output rows of a block.
+        flat: rows are multiplied with columns and classes as one axis. XLA's compiler for GPUs
+            refuses the gradient otherwise ("Couldn't find output tile sizes"); that for TPUs would
+            copy everything four times.
+    """
 
     consistency: str | None
     threshold: float | None
     rows: int
+    flat: bool
 
 
 class _Totals(NamedTuple):
@@ -84,10 +93,11 @@ def block_losses(
         `cross_entropy`, and those asked for.
     """
     n, height, width = labels.shape
+    platform = resolve(platform)
     if rows is None:
-        elements = _ELEMENTS_CPU if resolve(platform) == "cpu" else _ELEMENTS
+        elements = _ELEMENTS_CPU if platform == "cpu" else _ELEMENTS
         rows = -(-height // max(1, round(n * height * width * logits.shape[-1] / elements)))
-    setting = _Setting(consistency, threshold, min(rows, height))
+    setting = _Setting(consistency, threshold, min(rows, height), platform == "gpu")
     boundary = losses.consistency_mask(labels)
     totals: _Totals = _totals(logits, labels, boundary, setting)
     means = {"cross_entropy": Mean(totals.cross_entropy, _count(labels != losses.IGNORE))}
@@ -170,7 +180,12 @@ def _block_totals(logits: Array, block: _Block, setting: _Setting) -> _Totals:
     zero = jnp.float32(0)
     # Columns first: few rows are read by the gather, and whole ones by the matrix product.
     logits = resize.bilinear(logits.astype(jnp.float32), (logits.shape[1], block.labels.shape[-1]))
-    logits = jnp.einsum("nhwc,Hh->nHwc", logits, block.weights, precision="highest")
+    if setting.flat:
+        flat = logits.reshape(*logits.shape[:2], -1)
+        flat = jnp.einsum("nhx,Hh->nHx", flat, block.weights, precision="highest")
+        logits = flat.reshape(flat.shape[0], flat.shape[1], *logits.shape[2:])
+    else:
+        logits = jnp.einsum("nhwc,Hh->nHwc", logits, block.weights, precision="highest")
     shifted = logits - lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     exponential = jnp.exp(shifted)
     total = jnp.sum(exponential, axis=-1, keepdims=True)

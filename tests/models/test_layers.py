@@ -54,6 +54,53 @@ def test_frozen_batch_norm_is_its_formula_and_is_not_trained():
     assert not jax.tree.leaves(nnx.state(norm, nnx.Param))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)], ids=["f32", "bf16"]
+)
+@pytest.mark.parametrize("kind", ["conv", "strided", "pointwise", "depthwise"])
+def test_a_folded_norm_is_the_norm_after_the_layer(kind, dtype, tolerance):
+    """Values, and gradients of features and of the kernel that is trained."""
+    rngs = nnx.Rngs(0)
+    layer, apply = {
+        "conv": (layers.conv(6, 6, 3, dilation=2, dtype=dtype, rngs=rngs), layers.conv_norm),
+        "strided": (
+            layers.conv(6, 6, 3, stride=2, padding="SAME", dtype=dtype, rngs=rngs),
+            layers.conv_norm,
+        ),
+        "pointwise": (layers.pointwise(6, 6, dtype=dtype, rngs=rngs), layers.conv_norm),
+        "depthwise": (layers.DepthwiseConv(6, 2, rngs=rngs), layers.depthwise_norm),
+    }[kind]
+    norm = layers.FrozenBatchNorm(6, epsilon=0.1, dtype=dtype)
+    rng = np.random.default_rng(2)
+    for name in ("scale", "bias", "mean", "var"):
+        getattr(norm, name)[...] = jnp.asarray(rng.random(6, np.float32))
+    graphdef, kernel, rest = nnx.split((layer, norm), nnx.Param, ...)
+    x = images(2, 7, 8, 6).astype(dtype)
+
+    def parts(kernel):
+        return nnx.merge(graphdef, kernel, rest, copy=True)
+
+    def plain(x, kernel):
+        layer, norm = parts(kernel)
+        return norm(layer(x))
+
+    @jax.jit
+    def both(x, kernel):
+        results = []
+        for function in (lambda x, kernel: apply(*parts(kernel), x), plain):
+            y, vjp = jax.vjp(function, x, kernel)
+            results.append((y, vjp(jnp.cos(jnp.arange(y.size)).reshape(y.shape).astype(dtype))))
+        return results
+
+    for ours, theirs in zip(*map(jax.tree.leaves, both(x, kernel)), strict=True):
+        assert ours.dtype == theirs.dtype
+        theirs = np.asarray(theirs, np.float32)
+        largest = np.abs(theirs).max()
+        np.testing.assert_allclose(
+            np.asarray(ours, np.float32), theirs, rtol=tolerance, atol=tolerance * largest
+        )
+
+
 def test_a_frozen_module_keeps_its_numbers_and_has_none_to_train():
     module = layers.pointwise(3, 2, dtype=jnp.float32, rngs=nnx.Rngs(0))
     kernel = np.asarray(module.kernel[...])

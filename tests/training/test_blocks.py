@@ -39,8 +39,9 @@ def _full(logits, labels, consistency, threshold):
     return means
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize(("low", "size", "rows", "consistency"), CASES)
-def test_every_value_and_gradient(low, size, rows, consistency):
+def test_every_value_and_gradient(low, size, rows, consistency, platform):
     logits, labels = _example(low, size)
 
     def evaluate(function):
@@ -56,7 +57,9 @@ def test_every_value_and_gradient(low, size, rows, consistency):
         return *found, gradients
 
     ours = evaluate(
-        lambda x: blocks.block_losses(x, labels, consistency=consistency, threshold=0.1, rows=rows)
+        lambda x: blocks.block_losses(
+            x, labels, consistency=consistency, threshold=0.1, rows=rows, platform=platform
+        )
     )
     theirs = evaluate(lambda x: _full(x, labels, consistency, 0.1))
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
