@@ -282,7 +282,9 @@ class _Separable(nnx.Module):
         first = 0
         for part in parts:
             last = first + part.shape[-1]
-            y = depthwise(part, spatial[:, :, first:last], 1, self.depthwise.dilation, strips)
+            y: jax.Array = depthwise(
+                part, spatial[:, :, first:last], 1, self.depthwise.dilation, strips
+            )
             y = nnx.relu((y + between[None, None, None, first:last]).astype(dtype))
             total = total + layers.convolve_as(
                 self.pointwise.conv, y, mix[:, :, first:last], strips

@@ -156,7 +156,8 @@ class InvertedBottleneck(nnx.Module):
         """Features of `out_features` channels."""
         y = x
         if self.expand:
-            y = nnx.relu6(layers.conv_norm(*self.expand, y))
+            conv, norm = self.expand
+            y = nnx.relu6(layers.conv_norm(conv, norm, y))
         y = nnx.relu6(layers.depthwise_norm(self.depthwise, self.norm, y))
         y = layers.conv_norm(self.project, self.project_norm, y)
         return x + y if self.residual else y

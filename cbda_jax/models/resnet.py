@@ -104,5 +104,6 @@ class Bottleneck(nnx.Module):
         y = nnx.relu(layers.conv_norm(self.conv2, self.bn2, y, strips))
         y = layers.conv_norm(self.conv3, self.bn3, y, strips)
         if self.downsample:
-            x = layers.conv_norm(*self.downsample, x, strips)
+            conv, norm = self.downsample
+            x = layers.conv_norm(conv, norm, x, strips)
         return nnx.relu(x + y)

@@ -135,9 +135,10 @@ def bilinear(
     if strips == 1:
         return resize.bilinear(x, size)
     old = (x.shape[1], x.shape[2] * strips)
-    y = extend(x, strips, 1, 1).astype(jnp.float32)
+    y: jax.Array = extend(x, strips, 1, 1).astype(jnp.float32)
     y = _map(y, 2, ("columns", old[1], size[1], strips))
-    return _map(y, 1, ("rows", old[0], size[0], 1)).astype(x.dtype)
+    y = _map(y, 1, ("rows", old[0], size[0], 1))
+    return y.astype(x.dtype)
 
 
 @functools.cache
