@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import pytest
 import tiny
 import waiting
+from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from cbda_jax import models, sharding
 from cbda_jax.acquisition import greedy_picks, region_scores
 from cbda_jax.config import base
+from cbda_jax.models import resnet
 from cbda_jax.run.programs import programs
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +110,7 @@ def test_programs_of_a_run_on_a_slice(tpu, script, setting, name):
     setting.data.source_batch = setting.data.target_batch = 4
     mesh = sharding.make_mesh(target.devices)
     program = programs(setting, mesh, SIZE, (name,))[name]
-    report, _ = script("compile_for").inspect(name, program, target, top=5)
+    report, text = script("compile_for").inspect(name, program, target, top=5)
     assert report.fits
     assert report.cycles > 0
     assert report.product_flops > 0
@@ -116,6 +118,34 @@ def test_programs_of_a_run_on_a_slice(tpu, script, setting, name):
     # A step adds its gradients up once; predictions are counted once; picks stay where they are.
     assert ("all-reduce" in report.collectives) == (name != "acquire")
     assert script("compile_for").table([report]).count("\n") == 2
+    if name == "acquire":
+        listing = script("listing").Listing(text)
+        # The loop over images: what comes before it is the network's.
+        assert not [op for op in listing.relayouts(2 * LARGE) if "/while/" in op.source]
+        # Of the picks' classes alone.
+        assert all(op.nbytes < LARGE // 8 for op in listing.inside("gather"))
+
+
+def test_a_block_of_strips_on_a_tpu(tpu, script):
+    """Forward and backward, features are copied where they come in and where they go out alone."""
+    block = nnx.eval_shape(
+        lambda: resnet.Bottleneck(256, 64, 1, 1, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    )
+    graph, params, frozen = nnx.split(block, nnx.Param, ...)
+
+    def loss(params, frozen, x):
+        y = nnx.merge(graph, params, frozen)(x, 8)
+        return jnp.sum(jnp.square(y.astype(jnp.float32)))
+
+    features = jax.ShapeDtypeStruct((16, 24, 20, 256), jnp.bfloat16)
+    placed = NamedSharding(sharding.make_mesh(tpu.devices), PartitionSpec())
+    arguments = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed),
+        (params, frozen, features),
+    )
+    gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 2)))
+    text = gradients.lower(*arguments).compile().as_text()
+    assert len(script("listing").Listing(text).relayouts(2 * features.size)) <= 2
 
 
 def test_unknown_targets_and_missing_compilers(script, monkeypatch):
