@@ -70,7 +70,7 @@ def test_depthwise_of_strips(dilation):
     kernel = layer.kernel[...]
 
     def depthwise(x, kernel, cut):
-        y = layers.depthwise(strips.cut(x, cut), kernel, 1, dilation, cut)
+        y: jax.Array = layers.depthwise(strips.cut(x, cut), kernel, 1, dilation, cut)
         return strips.join(y, cut)
 
     compared(
