@@ -55,10 +55,8 @@ class Array:
     @property
     def nbytes(self) -> int:
         """Bytes without padding."""
-        digits = (
-            re.sub(r"\D.*", "", self.dtype.lstrip("sufbcpred")) if self.dtype not in BYTES else ""
-        )
-        size = BYTES.get(self.dtype) or max(int(digits or 8) // 8, 1)
+        bits = re.match(r"[suf](\d+)", self.dtype)
+        size = max(int(bits[1]) // 8, 1) if bits else BYTES[self.dtype]
         return math.prod(self.dims) * size
 
 

@@ -158,10 +158,8 @@ def score_maps(
     uncertainty = entropy
     if scoring.unit == "region":
         scale = jnp.float32(1 / math.log(classes))
-        impurity, uncertainty = (
-            impurity * scale,
-            window_mean(entropy, scoring.radius, platform) * scale,
-        )
+        impurity = impurity * scale
+        uncertainty = window_mean(entropy, scoring.radius, platform) * scale
     if scoring.clamp_impurity:
         impurity = jnp.maximum(impurity, jnp.float32(0))
 

@@ -6,7 +6,7 @@ registers in the other.
 
 import functools
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -78,6 +78,19 @@ MAPS = {
     "margin": margin,
 }
 """By name; "weight" is `mean_weight`, which needs the weights."""
+
+
+def maps(
+    planes: list[jax.Array],
+    names: Collection[str],
+    class_weight: Any,
+    functions: Mapping[str, Callable[[list[jax.Array]], jax.Array]] = MAPS,
+) -> dict[str, jax.Array]:
+    """The named maps of planes, by functions such as `MAPS`; "weight" if there are weights."""
+    found = {name: functions[name](planes) for name in names if name in functions}
+    if "weight" in names and class_weight is not None:
+        found["weight"] = mean_weight(planes, class_weight)
+    return found
 
 
 def total(terms: Iterable[jax.Array]) -> jax.Array:

@@ -21,12 +21,12 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from cbda_jax.acquisition.scoring import softmax_tpu
-from cbda_jax.acquisition.scoring.planes import MAPS, centred, mean_weight, total
+from cbda_jax.acquisition.scoring.planes import centred, maps, total
 from cbda_jax.acquisition.scoring.stencil import Stencil
 from cbda_jax.platform import resolve
 
 # About how many rows of the result a CPU computes at once: few enough to stay in its caches and to
-# bound the memory. Accelerators have the memory and would wait for the launches: all rows at once.
+# bound the memory.
 ROWS_AT_ONCE = 64
 
 
@@ -74,10 +74,7 @@ def softmax_maps(
     weight = None if class_weight is None else class_weight.astype(jnp.float32)
 
     def of_pixels(planes: list[jax.Array]) -> dict[str, jax.Array]:
-        maps = {name: MAPS[name](planes) for name in names if name in MAPS}
-        if "weight" in names and weight is not None:
-            maps["weight"] = mean_weight(planes, weight)
-        return maps
+        return maps(planes, names, weight)
 
     same = via == size == (height, width)
     if target == "cpu" and same:
@@ -96,9 +93,9 @@ def softmax_maps(
         # Elsewhere its operations are interpreted, slowly, to see what a TPU computes.
         return lax.platform_dependent(
             shifted,
-            *(() if weight is None else (weight,)),
-            tpu=lambda x, *w: kernel(x, class_weight=w[0] if w else None),
-            default=lambda x, *w: kernel(x, class_weight=w[0] if w else None, interpret=True),
+            weight,
+            tpu=lambda x, weight: kernel(x, class_weight=weight),
+            default=lambda x, weight: kernel(x, class_weight=weight, interpret=True),
         )
     return of_pixels(_planes(shifted, rows, columns))
 
@@ -131,10 +128,10 @@ def _as_given(logits: jax.Array, of_pixels: Callable) -> dict[str, jax.Array]:
         rows = centred(lax.dynamic_slice_in_dim(logits, first, at_once))
         return of_pixels([rows[:, :, c] for c in range(rows.shape[2])])
 
-    maps = _blockwise(block, jnp.asarray(first))
+    found = _blockwise(block, jnp.asarray(first))
     row = np.arange(height)
     place = row + (np.arange(len(first)) * at_once - first)[row // at_once]
-    return {name: x.reshape(-1, *x.shape[2:])[place] for name, x in maps.items()}
+    return {name: x.reshape(-1, *x.shape[2:])[place] for name, x in found.items()}
 
 
 def _upsampled(
@@ -159,9 +156,9 @@ def _upsampled(
         wide = _stretched(lax.dynamic_slice_in_dim(logits, first, at_once + reach - 1), columns)
         return of_pixels([_lines(wide[:, c], weight) for c in range(wide.shape[1])])
 
-    maps = _blockwise(block, (at_once * jnp.arange(blocks), weight))
+    found = _blockwise(block, (at_once * jnp.arange(blocks), weight))
     shape = (blocks * at_once * rows.slots, len(columns.start))
-    return {name: x.reshape(shape)[rows.place] for name, x in maps.items()}
+    return {name: x.reshape(shape)[rows.place] for name, x in found.items()}
 
 
 def _blockwise(function: Callable, xs: Any) -> dict[str, jax.Array]:

@@ -143,10 +143,7 @@ def _kernel(
             )
             for c in range(classes)
         ]
-        found = {name: _MAPS[name](planes) for name in names if name in _MAPS}
-        if "weight" in names:
-            found["weight"] = of_planes.mean_weight(planes, class_weight)
-        return found
+        return of_planes.maps(planes, names, class_weight, _MAPS)
 
     def pack(i: jax.Array, _: None) -> None:
         # Four times 8 rows in one go: work for the units while other results are on their way.

@@ -23,18 +23,6 @@ from cbda_jax.acquisition.selection.lists import NOWHERE, best_first
 _SMALL = 9
 
 
-def select(
-    key: Int32[Array, "height width"],
-    limit: Int32[Array, ""],
-    floor: Int32[Array, ""],
-    *,
-    radius: int,
-    capacity: int,
-) -> tuple[Int32[Array, " n"], Int32[Array, " n"], Int32[Array, " n"], Int32[Array, ""]]:
-    """The same as `tournament.select`."""
-    return select_counting(key, limit, floor, radius=radius, capacity=capacity)[:4]
-
-
 def select_counting(
     key: Int32[Array, "height width"],
     limit: Int32[Array, ""],
@@ -45,7 +33,7 @@ def select_counting(
 ) -> tuple[
     Int32[Array, " n"], Int32[Array, " n"], Int32[Array, " n"], Int32[Array, ""], Int32[Array, ""]
 ]:
-    """`select`, and the number of rounds."""
+    """The same as `tournament.select`, and the number of rounds."""
     height, width = key.shape
     row = jnp.arange(height, dtype=jnp.int32)
     col = jnp.arange(width, dtype=jnp.int32)

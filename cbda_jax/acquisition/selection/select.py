@@ -90,16 +90,24 @@ def greedy_picks(
     return Picks(row, col, from_key(picked), jnp.where(invalid, -1, count))
 
 
+def _local_maxima(key, limit, floor, **options):
+    return local_maxima.select_counting(key, limit, floor, **options)[:4]
+
+
+def _vector_memory(key, limit, floor, **options):
+    return vector_memory.select_counting(key, limit, floor, **options)[:4]
+
+
 def _by_platform(key, limit, floor, *, radius, capacity):
     options = {"radius": radius, "capacity": capacity}
-    kernel = vector_memory if vector_memory.fits(key.shape, radius) else local_maxima
+    kernel = _vector_memory if vector_memory.fits(key.shape, radius) else _local_maxima
     return lax.platform_dependent(
         key,
         limit,
         floor,
         cpu=partial(tournament.select, **options),
-        tpu=partial(kernel.select, **options),
-        default=partial(local_maxima.select, **options),
+        tpu=partial(kernel, **options),
+        default=partial(_local_maxima, **options),
     )
 
 
@@ -109,7 +117,7 @@ def _in_vector_memory(key, limit, floor, *, radius, capacity):
             f"algorithm 'vector_memory': a map of {key.shape[0]} x {key.shape[1]} pixels and a "
             f"blocking radius of {radius} found, expected 5 megapixels and 4 at most; use 'auto'"
         )
-    select = partial(vector_memory.select, radius=radius, capacity=capacity)
+    select = partial(_vector_memory, radius=radius, capacity=capacity)
     return lax.platform_dependent(
         key, limit, floor, tpu=select, default=partial(select, interpret=True)
     )
@@ -118,6 +126,6 @@ def _in_vector_memory(key, limit, floor, *, radius, capacity):
 _ALGORITHMS = {
     "auto": _by_platform,
     "tournament": tournament.select,
-    "local_maxima": local_maxima.select,
+    "local_maxima": _local_maxima,
     "vector_memory": _in_vector_memory,
 }

@@ -32,21 +32,6 @@ def fits(shape: tuple[int, int], radius: int) -> bool:
     return radius <= _MOST_RADIUS and 4 * shape[0] * shape[1] <= _MOST_BYTES
 
 
-def select(
-    key: Int32[Array, "height width"],
-    limit: Int32[Array, ""],
-    floor: Int32[Array, ""],
-    *,
-    radius: int,
-    capacity: int,
-    interpret: bool = False,
-) -> tuple[Int32[Array, " n"], Int32[Array, " n"], Int32[Array, " n"], Int32[Array, ""]]:
-    """The same as `tournament.select`, for what `fits`; interpreted, slowly on any platform."""
-    return select_counting(
-        key, limit, floor, radius=radius, capacity=capacity, interpret=interpret
-    )[:4]
-
-
 def select_counting(
     key: Int32[Array, "height width"],
     limit: Int32[Array, ""],
@@ -58,7 +43,10 @@ def select_counting(
 ) -> tuple[
     Int32[Array, " n"], Int32[Array, " n"], Int32[Array, " n"], Int32[Array, ""], Int32[Array, ""]
 ]:
-    """`select`, and the number of rounds."""
+    """The same as `tournament.select` for what `fits`, and the number of rounds.
+
+    Interpreted, its operations run on any platform, slowly.
+    """
     height = key.shape[0]
     margin = tuple((0, -n % m) for n, m in zip(key.shape, (_SUBLANES, _LANES), strict=True))
     if margin != ((0, 0), (0, 0)):
@@ -130,7 +118,7 @@ def _kernel(
 
     def beside(parts: list[jax.Array], n: int, d: int) -> tuple[jax.Array, jax.Array]:
         """What lies d pixels to the left of each pixel of column n, and to the right."""
-        before, here, after = (pltpu.roll(x, d, 1) for x in (parts[n - 1], parts[n], parts[n]))
+        before, here = (pltpu.roll(x, d, 1) for x in (parts[n - 1], parts[n]))
         to_left = jnp.where(lane >= d, here, before)
         here, after = (pltpu.roll(x, _LANES - d, 1) for x in (parts[n], parts[n + 1]))
         return to_left, jnp.where(lane < _LANES - d, here, after)
