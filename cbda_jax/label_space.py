@@ -5,6 +5,7 @@ that no class can have say that there is none: `IGNORE` and `UNANSWERED`. What t
 files of a data set mean is said by the data set itself, see `cbda_jax.data.encoding`.
 """
 
+import colorsys
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
@@ -127,12 +128,14 @@ def register_label_space(space: LabelSpace) -> LabelSpace:
     return plugins.register(_SPACES, space.name, space, "label space")
 
 
-def label_space(name: str) -> LabelSpace:
-    """The space of a name, or of an import path, "my_module:MY_SPACE".
+def label_space(name: str | LabelSpace) -> LabelSpace:
+    """The space of a name, or of an import path, "my_module:MY_SPACE"; a space is its own.
 
     Raises:
         InputError: there is none; the module cannot be imported.
     """
+    if isinstance(name, LabelSpace):
+        return name
     space = plugins.find(_SPACES, name, "label_space", example="my_module:MY_SPACE")
     if not isinstance(space, LabelSpace):
         raise InputError(
@@ -177,6 +180,21 @@ def _of_cityscapes(name: str, classes: tuple[str, ...], **subsets: tuple[str, ..
     return register_label_space(LabelSpace(name, classes, palette, subsets))
 
 
+def palette_of(classes: Iterable[str]) -> UInt8[np.ndarray, "classes 3"]:
+    """Colours for classes that come without: Cityscapes' where it has them all, else as many hues.
+
+    Returns:
+        uint8 `[C, 3]`, RGB.
+    """
+    names = tuple(classes)
+    if all(name in _CITYSCAPES for name in names):
+        return np.array([_CITYSCAPES[name] for name in names], np.uint8)
+    # Steps of the golden ratio: neighbours differ however many there are.
+    hues = [(i * 0.618034) % 1 for i in range(len(names))]
+    colours = [colorsys.hsv_to_rgb(h, (0.9, 0.5)[i % 2], 0.95) for i, h in enumerate(hues)]
+    return np.round(np.array(colours) * 255).astype(np.uint8)
+
+
 CITYSCAPES_19 = _of_cityscapes("cityscapes_19", _without(()))
 """The 19 classes that the Cityscapes benchmark evaluates."""
 SYNTHIA_16 = _of_cityscapes("synthia_16", _without(_NOT_IN_16), synthia_13=_without(_NOT_IN_13))
@@ -190,11 +208,16 @@ BY_NUMBER = MappingProxyType(
 """What a config's `num_classes` means where no space is named: these three, and no others."""
 
 
-def resolve_label_space(name: str | None, num_classes: int) -> LabelSpace:
+def known_label_spaces() -> list[str]:
+    """The names that label spaces are registered by."""
+    return [*_SPACES]
+
+
+def resolve_label_space(name: str | LabelSpace | None, num_classes: int) -> LabelSpace:
     """The space that the config fields `label_space` and `num_classes` ask for.
 
     Args:
-        name: a name or an import path; None follows `num_classes`.
+        name: a name, an import path or a space; None follows `num_classes`.
         num_classes: 19, 16 or 13 without a name. With one, what that space has, or 19, which is
             the field's default.
 
@@ -213,6 +236,6 @@ def resolve_label_space(name: str | None, num_classes: int) -> LabelSpace:
     if num_classes not in (space.num_classes, CITYSCAPES_19.num_classes):
         raise InputError(
             f"num_classes: {num_classes!r} found, expected {space.num_classes}, as label_space "
-            f"{name!r} has; leave num_classes out, or name another space"
+            f"{space.name!r} has; leave num_classes out, or name another space"
         )
     return space

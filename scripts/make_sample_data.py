@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cbda_jax.data import images
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.datasets.synthetic_city import draw_scene
 from cbda_jax.data.datasets.synthia import SYNTHIA_IDS
 from cbda_jax.errors import InputError

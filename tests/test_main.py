@@ -269,7 +269,7 @@ def test_a_workdir_without_answers_is_of_a_version_before(unbroken, data_dir, tm
 @pytest.mark.slow
 def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
     from cbda_jax.data import images
-    from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+    from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 
     workdir = unbroken
     metrics = (workdir / "metrics.jsonl").read_bytes()

@@ -8,10 +8,10 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
+from cbda_jax.config import data_sets
 from cbda_jax.config.fields import FIELDS
 from cbda_jax.config.rules import Field
 from cbda_jax.errors import InputError, near
-from cbda_jax.label_space import resolve_label_space
 from cbda_jax.methods import METHODS
 
 ARGUMENTS = {
@@ -38,17 +38,25 @@ def base() -> ml_collections.ConfigDict:
             if section not in holder:
                 holder[section] = ml_collections.ConfigDict()
             holder = holder[section]
-        holder[name] = config_dict.placeholder(field.default) if field.is_unset else field.default
+        holder[name] = _start(field)
     config.data.dir = os.environ.get("TFDS_DATA_DIR", config.data.dir)
     return config
+
+
+def _start(field: Field) -> Any:
+    if field.is_unset:
+        return config_dict.placeholder(field.default)
+    return ml_collections.ConfigDict(field.default) if field.is_open else field.default
 
 
 def field_of(name: str) -> Field | None:
     """The field of a name with dots, or the open one that the name is within; None if none is."""
     if name in FIELDS:
         return FIELDS[name]
-    holder = name.rpartition(".")[0]
-    return FIELDS[holder] if holder in FIELDS and FIELDS[holder].is_open else None
+    # An open field may hold names within names, and names with dots.
+    ends = (i for i, letter in enumerate(name) if letter == ".")
+    holders = (FIELDS.get(name[:end]) for end in ends)
+    return next((field for field in holders if field is not None and field.is_open), None)
 
 
 def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -104,10 +112,7 @@ def _contradictions(config: Any) -> Iterator[str]:
             f"training.warmup: {training.warmup} steps found, expected at most "
             f"training.schedule_steps, {training.schedule_steps}"
         )
-    try:
-        resolve_label_space(config.label_space, config.num_classes)
-    except InputError as error:
-        yield str(error)
+    yield from data_sets.problems(config)
     # Random weights have nothing to say; pretrained ones may.
     first, last = (0 if config.pretrained else 1), training.steps - 1
     increasing = all(a < b for a, b in itertools.pairwise(rounds))

@@ -8,9 +8,11 @@ from cbda_jax.config.rules import (
     Field,
     Rule,
     at_least_0,
+    data_set,
     decay,
     is_finite,
     limit,
+    named_values,
     number,
     of_method,
     one_of,
@@ -21,18 +23,7 @@ from cbda_jax.config.rules import (
     text,
     whole,
 )
-from cbda_jax.data.prepare import known_datasets
 from cbda_jax.methods import METHODS
-
-
-def _data_set() -> Rule:
-    """DATASET or DATASET/SPLIT."""
-    rule = registered(known_datasets, "my_module:MyBuilder")
-    return Rule(
-        f"DATASET or DATASET/SPLIT with DATASET {rule.expected}",
-        lambda value: isinstance(value, str) and rule.holds(value.partition("/")[0]),
-        rule.known,
-    )
 
 
 _RUN = (
@@ -109,33 +100,61 @@ _DATA = (
         "data.root",
         "",
         text('a folder, or ""'),
-        "Holds the folders gtav/, synthia/ and cityscapes/ as downloaded; unused once prepared.",
+        "Holds a folder for each data set, of its name, with its files as downloaded; unused once "
+        "prepared.",
         "resume",
+    ),
+    Field(
+        "data.declared",
+        {},
+        named_values("data sets by name, each with the fields of a declaration"),
+        "Data sets of one's own: name -> classes, splits, encoding, ... as "
+        "cbda_jax.data.declaration.Declaration.of takes them; see docs/guide/own_data.md.",
     ),
     Field(
         "data.source",
         "synthetic_city/source_train",
-        _data_set(),
+        data_set(),
         "The labelled images to learn from.",
     ),
     Field(
         "data.source_files",
         "",
         text('a text file, or ""'),
-        'A list of the source images to use, of gtav and synthia, a file name a line; "": all.',
+        'A list of the source images to use, a file name a line; "": all.',
         "moved",
+    ),
+    Field(
+        "data.target_files",
+        "",
+        text('a text file, or ""'),
+        'A list of the target images to use, a file name a line; "": all.',
+        "moved",
+    ),
+    Field(
+        "data.source_mapping",
+        {},
+        named_values("class names of the source, each with a class or None"),
+        "Where the source has other classes than the run: class of the source -> class of the run, "
+        "or None for void. Those of the same name may be left out; empty: all have the same names.",
+    ),
+    Field(
+        "data.target_mapping",
+        {},
+        named_values("class names of the target, each with a class or None"),
+        "The same for target, val and test.",
     ),
     Field(
         "data.target",
         "synthetic_city/target_train",
-        _data_set(),
+        data_set(),
         "The images that are asked about.",
     ),
-    Field("data.val", "synthetic_city/target_val", _data_set(), "Is evaluated on while training."),
+    Field("data.val", "synthetic_city/target_val", data_set(), "Is evaluated on while training."),
     Field(
         "data.test",
         "synthetic_city/target_test",
-        _data_set(),
+        data_set(),
         "Is evaluated on at the end.",
         "evaluate",
     ),

@@ -1,9 +1,11 @@
 """What a field of a config is: its name, default, meaning, what it may hold, when it may change."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+from ml_collections import ConfigDict
 
 from cbda_jax.errors import near
 from cbda_jax.plugins import is_path
@@ -124,6 +126,19 @@ def registered(names: Callable[[], Iterable[str]], example: str) -> Rule:
         lambda value: isinstance(value, str) and (is_path(value) or value in names()),
         known,
     )
+
+
+def data_set() -> Rule:
+    """DATASET or DATASET/SPLIT; whether there is one of this name depends on the whole config."""
+    return Rule(
+        "DATASET or DATASET/SPLIT",
+        lambda value: isinstance(value, str) and value.partition("/")[0] != "",
+    )
+
+
+def named_values(expected: str) -> Rule:
+    """Names with their values, none at first."""
+    return Rule(expected, lambda value: isinstance(value, Mapping | ConfigDict))
 
 
 def several(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, near
 from cbda_jax.files import write_atomic
 from cbda_jax.label_space import IGNORE, LabelSpace
 
@@ -32,6 +32,7 @@ class LabelEncoding:
             other value in a file is an error.
         name: of the values, such as "Cityscapes label ids".
         colours: value -> RGB, for label files that are painted; empty: such files are refused.
+        partial: a label space may have classes that no value means.
 
     Raises:
         InputError: a value or a colour out of range, or no class at all.
@@ -40,6 +41,7 @@ class LabelEncoding:
     classes: Mapping[int, str | None]
     name: str = dataclasses.field(default="label values", compare=False)
     colours: Mapping[int, Colour] = dataclasses.field(default_factory=dict, compare=False)
+    partial: bool = dataclasses.field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the fields, and makes them unchangeable."""
@@ -60,11 +62,11 @@ class LabelEncoding:
             InputError: the space has a class that no value means.
         """
         missing = [name for name in space.classes if name not in self.classes.values()]
-        if missing:
+        if missing and not self.partial:
             raise InputError(
                 f"label space {space.name!r}: {', '.join(map(repr, missing))} found, expected "
                 f"classes that {self.name} mean: {', '.join(sorted(set(self.names)))}; use another "
-                "label space, or declare which value means it"
+                "label space, declare which value means it, or map the classes by name"
             )
         table = np.full(256, IGNORE, np.uint8)
         for value, name in self.classes.items():
@@ -75,7 +77,8 @@ class LabelEncoding:
     def inverse(self, space: LabelSpace) -> UInt8[np.ndarray, "256"]:
         """The value of every train id: uint8 `[256]`; the lowest where several mean the class.
 
-        Train ids without a class get the lowest void value, 255 where none is declared.
+        Train ids without a class, and classes without a value, get the lowest void value, 255
+        where none is declared.
 
         Raises:
             InputError: as `table`.
@@ -84,8 +87,42 @@ class LabelEncoding:
         void = next((value for value, name in self.classes.items() if name is None), IGNORE)
         inverse = np.full(256, void, np.uint8)
         for train_id in range(space.num_classes):
-            inverse[train_id] = np.flatnonzero(table == train_id)[0]
+            inverse[train_id] = next(iter(np.flatnonzero(table == train_id)), void)
         return inverse
+
+    def mapped(self, mapping: Mapping[str, str | None], space: LabelSpace) -> "LabelEncoding":
+        """The same values, their classes named as a label space of other classes has them.
+
+        Args:
+            mapping: class of the values -> class of the space, or None for void. Those of the same
+                name may be left out.
+            space: may have classes that no value means then.
+
+        Raises:
+            InputError: a class that is none of the values', or none of the space; a class that the
+                space does not have, left out of the mapping.
+        """
+        for ours, theirs in mapping.items():
+            if ours not in self.names:
+                raise InputError(
+                    f"class mapping: {ours!r} found, expected a class that {self.name} mean: "
+                    f"{', '.join(dict.fromkeys(self.names))}{near(ours, self.names)}"
+                )
+            if theirs is not None and theirs not in space.classes:
+                raise InputError(
+                    f"class mapping: {theirs!r} for {ours!r} found, expected a class of label "
+                    f"space {space.name!r} or None for void: {', '.join(space.classes)}"
+                    f"{near(str(theirs), space.classes)}"
+                )
+        lost = [n for n in dict.fromkeys(self.names) if n not in mapping and n not in space.classes]
+        if lost:
+            raise InputError(
+                f"class mapping: nothing for {', '.join(map(repr, lost))} found, expected a class "
+                f"of label space {space.name!r} ({', '.join(space.classes)}) for each, or None for "
+                "void; add them"
+            )
+        classes = {v: None if n is None else mapping.get(n, n) for v, n in self.classes.items()}
+        return dataclasses.replace(self, classes=classes, partial=True)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,7 +139,7 @@ class LabelEncoding:
 
     def __reduce__(self):
         """Pickles the fields alone: a read-only mapping cannot be."""
-        return LabelEncoding, (dict(self.classes), self.name, dict(self.colours))
+        return LabelEncoding, (dict(self.classes), self.name, dict(self.colours), self.partial)
 
 
 class Labelling(NamedTuple):
@@ -112,11 +149,13 @@ class Labelling(NamedTuple):
         space: name of the label space.
         classes: of the space, by train id.
         encoding: of the files that it was prepared from.
+        unlabelled: the splits whose images have no labels, and are all void.
     """
 
     space: str
     classes: tuple[str, ...]
     encoding: LabelEncoding
+    unlabelled: tuple[str, ...] = ()
 
 
 def labelling_path(directory: str | os.PathLike[str]) -> Path:
@@ -135,6 +174,8 @@ def write_labelling(directory: str | os.PathLike[str], labelling: Labelling) -> 
         "classes": labelling.classes,
         "values": dict(labelling.encoding.classes),
         "name_of_values": labelling.encoding.name,
+        "partial": labelling.encoding.partial,
+        "unlabelled": labelling.unlabelled,
     }
     text = json.dumps(content, indent=1) + "\n"
     write_atomic(labelling_path(directory), lambda file: file.write(text.encode()))
@@ -153,8 +194,11 @@ def read_labelling(directory: str | os.PathLike[str]) -> Labelling | None:
         return None
     try:
         values = {int(value): name for value, name in content["values"].items()}
-        encoding = LabelEncoding(values, str(content["name_of_values"]))
-        return Labelling(str(content["label_space"]), tuple(content["classes"]), encoding)
+        # The last two are younger than some prepared data sets.
+        partial, unlabelled = content.get("partial", False), content.get("unlabelled", ())
+        encoding = LabelEncoding(values, str(content["name_of_values"]), partial=bool(partial))
+        classes = tuple(content["classes"])
+        return Labelling(str(content["label_space"]), classes, encoding, tuple(unlabelled))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{labelling_path(directory).name} is not as written") from error
 

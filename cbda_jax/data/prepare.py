@@ -18,6 +18,8 @@ from absl import logging
 
 from cbda_jax import plugins
 from cbda_jax.data.datasets.base import LabelledBuilder
+from cbda_jax.data.datasets.declared import builder_of
+from cbda_jax.data.declaration import Declaration
 from cbda_jax.data.encoding import check_labelling, read_labelling
 from cbda_jax.errors import InputError, near
 
@@ -26,20 +28,23 @@ try:
 except ImportError:  # Windows: preparing twice at the same time is not guarded there.
     fcntl = None
 
-_BUILDERS: dict[str, str | type[LabelledBuilder]] = {
-    "cityscapes": "cbda_jax.data.datasets.cityscapes:Cityscapes",
-    "gtav": "cbda_jax.data.datasets.gtav:Gtav",
+_BUILDERS: dict[str, str | type[LabelledBuilder] | Declaration] = {
+    "camvid": "cbda_jax.data.datasets.camvid:CAMVID",
+    "camvid_colours": "cbda_jax.data.datasets.camvid:CAMVID_COLOURS",
+    "cityscapes": "cbda_jax.data.datasets.cityscapes:CITYSCAPES",
+    "gtav": "cbda_jax.data.datasets.gtav:GTAV",
     "synthetic_city": "cbda_jax.data.datasets.synthetic_city.builder:SyntheticCity",
     "synthia": "cbda_jax.data.datasets.synthia:Synthia",
 }
 
 
-def register_dataset(name: str, builder: str | type[LabelledBuilder]) -> None:
+def register_dataset(name: str, builder: str | type[LabelledBuilder] | Declaration) -> None:
     """Makes a data set known by a name; the same once more does no harm.
 
     Args:
         name: as configs have it before the split: "camvid" of "camvid/train".
-        builder: its class, or the import path of it, "my_module:MyBuilder".
+        builder: its declaration, the class that builds it, or the import path of either,
+            "my_module:MY_DATA".
 
     Raises:
         InputError: another data set has the name, or it is none of letters, digits and underscores.
@@ -52,24 +57,41 @@ def known_datasets() -> list[str]:
     return sorted(_BUILDERS)
 
 
-def builder_class(dataset: str) -> type[LabelledBuilder]:
-    """The builder of a data set, by its registered name or import path.
+def find_dataset(dataset: str | Declaration) -> type[LabelledBuilder] | Declaration:
+    """The declaration or builder of a data set, by its registered name or import path.
+
+    Args:
+        dataset: the name or path; a declaration is what it is.
 
     Raises:
         InputError: there is none; the module cannot be imported.
     """
-    found = plugins.find(_BUILDERS, dataset, "data set", example="my_module:MyBuilder")
+    if isinstance(dataset, Declaration):
+        return dataset
+    found = plugins.find(_BUILDERS, dataset, "data set", example="my_module:MY_DATA")
     if isinstance(found, str) and not plugins.is_path(dataset):
         found = plugins.load(found, f"data set {dataset!r}")
-    if not (isinstance(found, type) and issubclass(found, LabelledBuilder)):
+    builder = isinstance(found, type) and issubclass(found, LabelledBuilder)
+    if not (builder or isinstance(found, Declaration)):
         raise InputError(
-            f"data set {dataset!r}: {found!r} found, expected a subclass of "
-            "cbda_jax.data.datasets.base.LabelledBuilder, such as a PairBuilder; derive it from one"
+            f"data set {dataset!r}: {found!r} found, expected a cbda_jax.data.declaration."
+            "Declaration, or a subclass of cbda_jax.data.datasets.base.LabelledBuilder, such as a "
+            "PairBuilder; make it one"
         )
     return found
 
 
-def builder_options(dataset: str) -> tuple[str, ...]:
+def builder_class(dataset: str | Declaration) -> type[LabelledBuilder]:
+    """The builder of a data set, by its registered name, import path or declaration.
+
+    Raises:
+        InputError: there is none; the module cannot be imported.
+    """
+    found = find_dataset(dataset)
+    return builder_of(found) if isinstance(found, Declaration) else found
+
+
+def builder_options(dataset: str | Declaration) -> tuple[str, ...]:
     """The fields of a data set's config: what `create_builder` may be asked for.
 
     Raises:
@@ -81,12 +103,12 @@ def builder_options(dataset: str) -> tuple[str, ...]:
 
 
 def create_builder(
-    dataset: str, *, data_dir: str | os.PathLike[str], **options: Any
+    dataset: str | Declaration, *, data_dir: str | os.PathLike[str], **options: Any
 ) -> LabelledBuilder:
     """Makes the TFDS builder of a data set, its default config changed by `options`.
 
     Args:
-        dataset: a registered name, or an import path, "my_module:MyBuilder".
+        dataset: a registered name, an import path, "my_module:MY_DATA", or a declaration.
         data_dir: folder of all prepared data sets.
         **options: fields of the builder's config, which see; those that are None keep their
             default. `size` stands for height and width where it has these.
@@ -104,7 +126,7 @@ def create_builder(
     for option in given:
         if option not in allowed:
             raise InputError(
-                f"data set {dataset!r}: an option {option!r} found, expected some of "
+                f"data set {str(chosen.name)!r}: an option {option!r} found, expected some of "
                 f"{', '.join(allowed)}; leave it out{near(option, allowed)}"
             )
     config = dataclasses.replace(default, **given) if given else default
@@ -161,12 +183,30 @@ def find_splits(builder: LabelledBuilder) -> tuple[str, ...]:
         InputError: it is not prepared, and a file that it would be prepared from is missing.
     """
     if Path(builder.data_dir).exists():
+        check_sources(builder)
         return tuple(sorted(builder.info.splits))
     return builder.find_splits()
 
 
+def check_sources(builder: LabelledBuilder) -> None:
+    """Checks that a prepared copy was made of the files that are there now.
+
+    Nothing is checked where the files are not there any more, as reading does not need them.
+
+    Raises:
+        InputError: files were changed, added or removed since; says which.
+    """
+    differs = builder.changed()
+    if differs is not None:
+        raise InputError(
+            f"{builder.data_dir}: a copy prepared from other files found: since then {differs}; "
+            "expected those it was prepared from. Restore them, or remove this folder to have it "
+            "prepared again from what is there now"
+        )
+
+
 def prepare_builder(
-    builder: tfds.core.DatasetBuilder, *, manual_dir: str | os.PathLike[str] | None = None
+    builder: LabelledBuilder, *, manual_dir: str | os.PathLike[str] | None = None
 ) -> None:
     """Prepares a data set unless it is; says so on standard output.
 
@@ -178,10 +218,12 @@ def prepare_builder(
         manual_dir: where the files are, for a config without a root.
 
     Raises:
-        InputError: as the builder's, or `data_dir` cannot be written.
+        InputError: as the builder's, or `data_dir` cannot be written; it was prepared from other
+            files than are there now.
     """
     directory = Path(builder.data_dir)
     if directory.exists():
+        check_sources(builder)
         return
     try:
         with _lock(directory.parent / f".{directory.name}.lock"):
@@ -200,6 +242,8 @@ def prepare_builder(
         if found is None:
             raise
         raise _unwritable(directory, found[1]) from error
+    for note in builder.notes:
+        print(f"note: {builder.name}: {note}", flush=True)
     splits = builder.info.splits
     counts = ", ".join(f"{name} {splits[name].num_examples}" for name in sorted(splits))
     print(

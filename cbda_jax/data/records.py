@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 from tqdm import tqdm
 
 from cbda_jax.data import images
+from cbda_jax.data.declaration import Declaration
 from cbda_jax.data.encoding import LabelEncoding, Labelling, check_labelling, read_labelling
 from cbda_jax.data.index import read_index, write_index
 from cbda_jax.data.prepare import create_builder, damaged, prepare_builder
@@ -91,6 +92,11 @@ class Records:
     def encoding(self) -> LabelEncoding:
         """What the values of its label files mean."""
         return self.labelling.encoding
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its images have labels; without, they are void throughout."""
+        return self.split not in self.labelling.unlabelled
 
     @property
     def num_classes(self) -> int:
@@ -212,7 +218,12 @@ def _unsaid(classes: int, expected: Labelling | None) -> Labelling | None:
 
 
 def open_records(
-    name: str, *, data_dir: str | os.PathLike[str], prepare: bool = True, **options: Any
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str],
+    prepare: bool = True,
+    dataset: str | Declaration | None = None,
+    **options: Any,
 ) -> Records:
     """Opens a split of a data set by name, preparing the data set first where it is not yet.
 
@@ -222,6 +233,7 @@ def open_records(
         data_dir: folder of all prepared data sets.
         prepare: whether to prepare it if needed; otherwise that is an error (several hosts with one
             file system: one prepares, the others wait and then open).
+        dataset: the declaration of a data set that is not known by its name.
         **options: fields of the builder's config, such as `root`, `size=(height, width)` and
             `label_space`; those that are None keep the builder's default.
 
@@ -229,8 +241,8 @@ def open_records(
         InputError: an unknown name, split or option; unreadable or inconsistent source files; a
             prepared copy whose labels mean something else; no room to write.
     """
-    dataset, _, split = name.partition("/")
-    builder = create_builder(dataset, data_dir=data_dir, **options)
+    known_as, _, split = name.partition("/")
+    builder = create_builder(dataset or known_as, data_dir=data_dir, **options)
     if prepare:
         prepare_builder(builder)
     return Records(builder.data_dir, split or "train", builder.labelling)

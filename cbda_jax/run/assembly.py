@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from ml_collections import ConfigDict
 
 from cbda_jax import annotation, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.config import data_sets
 from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError
-from cbda_jax.label_space import LabelSpace, resolve_label_space
+from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
 from cbda_jax.run import checks
 from cbda_jax.runtime import hosts
@@ -38,8 +39,8 @@ class Parts(NamedTuple):
         round_steps: the steps before which rounds are held.
         mesh: the devices of all hosts.
         host: (index, count) of this process.
-        dataset: opens a data set at a size (height, width), and prepares it when it is first
-            needed; the same object each time.
+        dataset: opens the data set of a role, one of `config.data_sets.ROLES`, and prepares it
+            when it is first needed; the same object each time.
         pool: the target images.
         network: the network, its training step and its state at step 0.
     """
@@ -50,18 +51,23 @@ class Parts(NamedTuple):
     round_steps: tuple[int, ...]
     mesh: Mesh
     host: tuple[int, int]
-    dataset: Callable[[str, tuple[int, int]], records.Records]
+    dataset: Callable[[str], records.Records]
     pool: records.Records
     network: "Network"
 
 
-def assemble(config: Config, method: Method) -> Parts:
+def assemble(config: Config, method: Method, mode: str = "train") -> Parts:
     """Opens and creates what a run consists of. Nothing is written but prepared data.
+
+    Args:
+        config: of `cbda_jax.config`, checked.
+        method: of `resolve_method`.
+        mode: of the run; the data sets that it needs are opened.
 
     Raises:
         InputError: the config names what is not there, or what does not fit together.
     """
-    space = resolve_label_space(config.label_space, config.num_classes)
+    space = data_sets.space(config)
     steps = round_steps(config, method)
     mesh = sharding.make_mesh()
     if method.source:
@@ -69,6 +75,10 @@ def assemble(config: Config, method: Method) -> Parts:
     if method.target:
         sharding.check_batch(config.data.target_batch, mesh, "data.target_batch")
     opened = functools.cache(functools.partial(open_records, config))
+    for role in roles(method, mode):
+        records_of_role = opened(role)
+        if role != "target" or needs_truth(config, method):
+            checks.check_labelled(f"data.{role}", config.data[role], records_of_role)
     return Parts(
         config=config,
         method=method,
@@ -77,7 +87,7 @@ def assemble(config: Config, method: Method) -> Parts:
         mesh=mesh,
         host=(jax.process_index(), jax.process_count()),
         dataset=opened,
-        pool=opened(config.data.target, tuple(config.data.target_size)),
+        pool=opened("target"),
         network=create_network(config, space.num_classes, mesh),
     )
 
@@ -125,50 +135,80 @@ def check_files(config: Config, method: Method, mode: str) -> None:
     Raises:
         InputError: one is not there, a split is unknown, or a prepared data set is damaged.
     """
-    data = config.data
-    wanted = {"data.target": (data.target, data.target_size)}
-    if mode != "acquire":
-        wanted["data.test"] = (data.test, data.target_size)
-    if mode == "train":
-        wanted["data.val"] = (data.val, data.target_size)
-        if method.source:
-            wanted["data.source"] = (data.source, data.source_size)
+    wanted = [*roles(method, mode)]
     if config.pretrained:
         checks.check_pretrained(config.pretrained)
 
     def look() -> None:
-        for field, (name, size) in wanted.items():
-            checks.check_data_set(field, name, **_location(config, name, size))
+        for role in wanted:
+            checks.check_data_set(f"data.{role}", config.data[role], **_location(config, role))
 
     hosts.first(look)
 
 
-def open_records(config: Config, name: str, size: tuple[int, int]) -> records.Records:
+def roles(method: Method, mode: str) -> Iterator[str]:
+    """The data sets that a run of a mode reads, as fields of `data`."""
+    yield "target"
+    if mode == "train":
+        yield "val"
+        if method.source:
+            yield "source"
+    if mode != "acquire":
+        yield "test"
+
+
+def needs_truth(config: Config, method: Method) -> bool:
+    """Whether the labels of the target data set are read for more than pictures."""
+    asked = method.acquires and (
+        config.annotation.oracle == "ground_truth" or method.scoring.class_evidence == "true"
+    )
+    return asked or (method.target and not method.acquires)
+
+
+def open_records(config: Config, role: str) -> records.Records:
     """Opens a data set, prepared by the first process while the others wait.
+
+    Args:
+        config: as above.
+        role: one of `config.data_sets.ROLES`.
 
     Raises:
         InputError: an unknown data set; files that are not as expected; labels of other classes
-            than the run's.
+            than the run's; files that were changed since it was prepared.
     """
-    opener = functools.partial(records.open_records, name, **_location(config, name, size))
+    where = _location(config, role)
+    opener = functools.partial(records.open_records, config.data[role], **where)
     prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
 
 
-def _location(config: Config, name: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Where and how a data set is prepared, for `create_builder`."""
-    dataset = name.partition("/")[0]
-    own = config.data.get(dataset)
+def _location(config: Config, role: str) -> dict[str, Any]:
+    """Where and how the data set of a role is prepared, for `create_builder`."""
+    data, dataset = config.data, data_sets.dataset(config, config.data[role])
+    name = config.data[role].partition("/")[0]
+    own = data.get(name)
     options: dict[str, Any] = {**own} if isinstance(own, ConfigDict) else {}
-    space = resolve_label_space(config.label_space, config.num_classes)
-    options |= {"size": tuple(size), "label_space": space.name}
+    source = role == "source"
+    options |= {
+        "dataset": dataset,
+        "size": tuple(data.source_size if source else data.target_size),
+        "label_space": data_sets.space(config),
+        "mapping": data_sets.mapping(config, role),
+    }
+    builder = prepare.builder_class(dataset)
+    known = prepare.builder_options(dataset)
+    if "native_labels" in known and getattr(builder, "NATIVE_LABELS", None) == source:
+        options["native_labels"] = not source
     # Drawn data sets have no files.
-    if config.data.root and "root" in prepare.builder_options(dataset):
-        folder = prepare.builder_class(dataset).name
-        options["root"] = str(Path(config.data.root).expanduser() / folder)
-    if config.data.source_files and name == config.data.source:
-        options["files"] = Path(config.data.source_files).expanduser()
-    return {"data_dir": Path(config.data.dir).expanduser(), **options}
+    if "root" in known:
+        found = prepare.find_dataset(dataset)
+        folder = Path(getattr(found, "folder", "") or builder.name).expanduser()
+        if data.root or folder.is_absolute():
+            options["root"] = str(Path(data.root).expanduser() / folder)
+    files = {data.source: data.source_files, data.target: data.target_files}.get(data[role])
+    if files:
+        options["files"] = Path(files).expanduser()
+    return {"data_dir": Path(data.dir).expanduser(), **options}
 
 
 def create_oracle(

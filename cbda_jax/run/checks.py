@@ -1,12 +1,35 @@
 """Checks of what a config alone cannot tell: the files it names, and what its images allow."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int64
 
 from cbda_jax import acquisition, console
 from cbda_jax.data import prepare
 from cbda_jax.errors import InputError, near
 from cbda_jax.methods import Method
+
+
+@runtime_checkable
+class LabelledRecords(Protocol):
+    """What is counted of a data set, as `cbda_jax.data.records.Records` does."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its images have labels."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, by train id."""
+        ...
+
+    @property
+    def class_pixels(self) -> Int64[np.ndarray, "images classes"]:
+        """Labelled pixels of every class in every image."""
+        ...
 
 
 def check_data_set(field: str, name: str, **location: Any) -> None:
@@ -22,14 +45,47 @@ def check_data_set(field: str, name: str, **location: Any) -> None:
     """
     dataset, _, split = name.partition("/")
     try:
-        splits = prepare.find_splits(prepare.create_builder(dataset, **location))
+        builder = prepare.create_builder(**location)
+        splits = prepare.find_splits(builder)
     except InputError as error:
         raise InputError(f"{field}: {name!r} found, but {error}") from error
     split = split or "train"
     if split not in splits:
         raise InputError(
             f"{field}: {name!r} found, expected one of the splits {', '.join(splits)} of {dataset}"
-            f"{near(split, splits)}"
+            f"{builder.about_split(split)}{near(split, splits)}"
+        )
+
+
+def check_labelled(field: str, name: str, labelled: LabelledRecords) -> None:
+    """Checks that a data set says something, before hours are spent with it.
+
+    Args:
+        field: of the config, that names it.
+        name: of the data set and split.
+        labelled: the data set.
+
+    Raises:
+        InputError: it has no labels, or no labelled pixel.
+    """
+    pixels = labelled.class_pixels
+    if not labelled.labelled or not pixels.any():
+        found = (
+            f"{len(pixels)} images whose labels are void everywhere"
+            if labelled.labelled
+            else f"{len(pixels)} images without labels"
+        )
+        raise InputError(
+            f"{field}: {name!r} with {found} found, expected labelled pixels of "
+            f"{', '.join(labelled.classes)}; name another data set, or correct its labels and "
+            "what is declared of them (scripts/prepare_data.py --inspect shows both)"
+        )
+    present = pixels.any(axis=0)
+    if len(pixels) > 1 and present.sum() == 1:
+        (only,) = present.nonzero()[0]
+        console.say(
+            f"note: {field}: all labelled pixels of {name!r} are of one class, "
+            f"{labelled.classes[only]!r}; are its labels placeholders?"
         )
 
 

@@ -69,7 +69,7 @@ def run(
     with lock.hold(folder) if writes else nullcontext() as held, Preemption() as preemption:
         if writes:
             hosts.first(lambda: lock.remove_leftovers(folder))
-        parts = assembly.assemble(config, method)
+        parts = assembly.assemble(config, method, mode)
         console.say(hosts.devices(platform.of(parts.mesh)))
         rounds = _open_rounds(parts, folder)
         # Only now: a config that cannot be run leaves no trace.
@@ -255,7 +255,7 @@ class Experiment:
         parts, data = self.parts, self.config.data
         source = None
         if parts.method.source:
-            source = parts.dataset(data.source, tuple(data.source_size))
+            source = parts.dataset("source")
         return pipeline.training_batches(
             assembly.training_streams(
                 self.config,
@@ -325,7 +325,7 @@ class Experiment:
     def _evaluate_if_due(self) -> None:
         every = self.config.evaluation.every
         if every and self.step % every == 0 and 0 < self.step < self.config.training.steps:
-            self.evaluate(self.config.data.val)
+            self.evaluate("val")
 
     def _is_recorded(self, kind: str) -> bool:
         """Whether the metrics have a record of this kind and step; the same in all processes."""
@@ -335,16 +335,16 @@ class Experiment:
         )
         return bool(hosts.of_first(found))
 
-    def evaluate(self, name: str, *, final: bool = False, write: bool = False) -> dict[str, Any]:
+    def evaluate(self, role: str, *, final: bool = False, write: bool = False) -> dict[str, Any]:
         """Scores a labelled split at native size; records and returns the figures (fractions).
 
         Args:
-            name: of the data set and split.
+            role: which data set, "val" or "test".
             final: whether this is the end of the run.
             write: also write every prediction as a PNG of the data set's own label values.
         """
-        space = self.parts.space
-        data = self.parts.dataset(name, tuple(self.config.data.target_size))
+        space, name = self.parts.space, self.config.data[role]
+        data = self.parts.dataset(role)
         values_of = data.encoding.inverse(space)
 
         def keep(index: int, prediction: np.ndarray) -> None:
@@ -395,9 +395,8 @@ class Experiment:
         """
         if not self.trainer.resumed:
             raise InputError(f"{self.folder}: no checkpoint found; train first")
-        name = self.config.data.test
-        values = self.evaluate(name, final=True, write=True)
-        kind = self.parts.dataset(name, tuple(self.config.data.target_size)).encoding.name
+        values = self.evaluate("test", final=True, write=True)
+        kind = self.parts.dataset("test").encoding.name
         console.say(
             f"{reporting.result_table(values)}\npredictions ({kind}): {self.folder / 'predictions'}"
         )
@@ -406,8 +405,9 @@ class Experiment:
 
     def _finish(self) -> None:
         """Final evaluation, result, table and report."""
-        names = dict.fromkeys((self.config.data.val, self.config.data.test))
-        values = [self.evaluate(name, final=True) for name in names][-1]
+        # The last of each name: one data set is evaluated once.
+        roles = {self.config.data[role]: role for role in ("val", "test")}
+        values = [self.evaluate(role, final=True) for role in roles.values()][-1]
         self.trainer.checkpoints.wait()
         if not hosts.is_first():
             return

@@ -13,8 +13,8 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cbda_jax import acquisition, models, sharding, training
+from cbda_jax.config import data_sets
 from cbda_jax.errors import InputError
-from cbda_jax.label_space import resolve_label_space
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly
 from cbda_jax.run.acquirer import Acquirer, Request, Sizes
@@ -61,7 +61,7 @@ def programs(
             or acquire.
     """
     method = assembly.resolve_method(config)
-    classes = resolve_label_space(config.label_space, config.num_classes).num_classes
+    classes = data_sets.space(config).num_classes
     network = assembly.create_network(config, classes, mesh)
     make = {
         "train": _train,

@@ -6,7 +6,7 @@ import pytest
 from cityscapesscripts.helpers.labels import labels as official
 
 from cbda_jax.data import encoding
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.datasets.synthia import SYNTHIA_IDS
 from cbda_jax.data.encoding import LabelEncoding, Labelling, read_labelling, write_labelling
 from cbda_jax.errors import InputError
@@ -71,7 +71,8 @@ def test_a_class_that_no_value_means():
         OWN.table(space)
     assert str(error.value) == (
         "label space 'three': 'cat', 'cow' found, expected classes that own values mean: car, dog, "
-        "person; use another label space, or declare which value means it"
+        "person; use another label space, declare which value means it, or map the "
+        "classes by name"
     )
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from scenes_of_files import prepare_when_told
 
 from cbda_jax.data import encoding, images, index, prepare
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.encoding import Labelling
 from cbda_jax.data.records import Records, open_records
 from cbda_jax.errors import InputError

@@ -136,5 +136,6 @@ def test_lists_of_images(attempt, root, content):
         assert names == sorted(set(names))
         file = File("x.png", lambda: b"")
         known = [Pair(name, file, file) for name in [*names, "other than these"]]
-        assert [pair.image_id for pair in select(known, root / "list.txt")] == names
-        assert attempt(select, known[1:], root / "list.txt") is None
+        chosen = attempt(select, {"train": known}, root / "list.txt")
+        # A line may be the end of another: "a" of "b/a".
+        assert chosen is None or {pair.image_id for pair in chosen["train"]} <= {*names}

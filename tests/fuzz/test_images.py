@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cbda_jax.data import images
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.datasets.pairs import Pair
 from cbda_jax.data.datasets.trees import File
 from cbda_jax.data.prepare import create_builder

@@ -77,7 +77,7 @@ def images(config):
     scenes = {"source_train": 2, "target_train": 1, "target_val": 1, "target_test": 1}
     config.data.synthetic_city.update(scenes)
     config.data.source_size = (32, 64)
-    return assembly.open_records(config, config.data.source, config.data.source_size)
+    return assembly.open_records(config, "source")
 
 
 def test_data_is_opened_with_the_size_and_scenes_of_the_config(images):

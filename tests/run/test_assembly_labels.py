@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cbda_jax import label_space
+from cbda_jax.config import data_sets
 from cbda_jax.data import prepare
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import (
@@ -13,7 +14,6 @@ from cbda_jax.label_space import (
     SYNTHIA_16,
     LabelSpace,
     register_label_space,
-    resolve_label_space,
 )
 from cbda_jax.methods import get_method
 from cbda_jax.run import assembly
@@ -34,26 +34,18 @@ def config_of(experiment, tmp_path, **changes):
 
 def check_labels(config, method):
     """Makes the builders of all that a run reads, as it does before it starts."""
-    data = config.data
-    wanted = [(name, data.target_size) for name in (data.target, data.val, data.test)]
-    if method.source:
-        wanted.append((data.source, data.source_size))
-    for name, size in wanted:
-        prepare.create_builder(name.partition("/")[0], **assembly._location(config, name, size))
-
-
-def space_of(config):
-    return resolve_label_space(config.label_space, config.num_classes)
+    for role in assembly.roles(method, "train"):
+        prepare.create_builder(**assembly._location(config, role))
 
 
 def test_classes_by_number_and_by_name(tmp_path):
-    assert space_of(config_of(gta2city, tmp_path)) is CITYSCAPES_19
-    assert space_of(config_of(synthia2city, tmp_path)) is SYNTHIA_16
+    assert data_sets.space(config_of(gta2city, tmp_path)) is CITYSCAPES_19
+    assert data_sets.space(config_of(synthia2city, tmp_path)) is SYNTHIA_16
     named = config_of(gta2city, tmp_path, label_space="synthia_16", num_classes=16)
-    assert space_of(named) is SYNTHIA_16
-    assert space_of(config_of(gta2city, tmp_path, label_space="synthia_16")) is SYNTHIA_16
+    assert data_sets.space(named) is SYNTHIA_16
+    assert data_sets.space(config_of(gta2city, tmp_path, label_space="synthia_16")) is SYNTHIA_16
     with pytest.raises(InputError, match="num_classes: 13 found, expected 16, as label_space"):
-        space_of(config_of(gta2city, tmp_path, label_space="synthia_16", num_classes=13))
+        data_sets.space(config_of(gta2city, tmp_path, label_space="synthia_16", num_classes=13))
 
 
 @pytest.mark.parametrize("experiment", [synthetic, gta2city, synthia2city])
@@ -62,25 +54,18 @@ def test_experiments_agree_with_their_data_sets(tmp_path, experiment):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("method", "changes"),
-    [
-        ("ripu", {"data__source": "synthetic_city/source_train"}),
-        ("full_supervision", {"data__val": "synthetic_city/target_val"}),
-        ("full_supervision", {"data__test": "synthetic_city/target_test"}),
-    ],
-)
-def test_a_data_set_of_other_classes(tmp_path, method, changes):
-    config = config_of(synthia2city, tmp_path, **changes)
-    with pytest.raises(
-        InputError, match="label_space: 'synthia_16' found, expected 'cityscapes_19"
-    ):
-        check_labels(config, get_method(method))
+def test_drawn_scenes_have_any_subset_of_their_classes(tmp_path):
+    config = config_of(synthia2city, tmp_path, data__source="synthetic_city/source_train")
+    location = assembly._location(config, "source")
+    assert prepare.create_builder(**location).space is SYNTHIA_16
 
 
 def test_what_a_run_does_not_read_may_be_anything(tmp_path):
-    config = config_of(synthia2city, tmp_path, data__source="synthetic_city/source_train")
+    config = config_of(synthia2city, tmp_path, data__source="gtav", label_space="synthia_16")
+    config.data.source_mapping = {"none": "road"}
     check_labels(config, dataclasses.replace(get_method("ripu"), source=False))
+    with pytest.raises(InputError, match="class mapping: 'none' found"):
+        check_labels(config, get_method("ripu"))
 
 
 def test_a_class_that_a_data_set_has_not(tmp_path, registry):
@@ -93,14 +78,24 @@ def test_a_class_that_a_data_set_has_not(tmp_path, registry):
 
 def test_where_data_sets_are(tmp_path):
     config = config_of(gta2city, tmp_path, data__root="~/data", data__source_files="list.txt")
-    source = assembly._location(config, "gtav", (720, 1280))
+    source = assembly._location(config, "source")
     assert source["root"].endswith("/data/gtav")
-    assert (source["size"], source["label_space"]) == ((720, 1280), "cityscapes_19")
+    assert (source["size"], source["label_space"]) == ((720, 1280), CITYSCAPES_19)
     assert source["files"].name == "list.txt"
-    path = "cbda_jax.data.datasets.cityscapes:Cityscapes"
-    target = assembly._location(config, f"{path}/val", (640, 1280))
-    assert target["root"].endswith("/data/cityscapes")
-    assert "files" not in target
-    drawn = assembly._location(config, "synthetic_city/target_val", (96, 192))
+    assert "native_labels" not in source
+    config.data.val = "cbda_jax.data.datasets.cityscapes:CITYSCAPES/val"
+    config.data.target_files = "others.txt"
+    val, target = assembly._location(config, "val"), assembly._location(config, "target")
+    assert val["root"].endswith("/data/cityscapes")
+    assert "files" not in val
+    assert target["files"].name == "others.txt"
+    config.data.test = "synthetic_city/target_val"
+    drawn = assembly._location(config, "test")
     assert "root" not in drawn
     assert drawn["target_val"] == config.data.synthetic_city.target_val
+
+
+def test_labels_of_a_source_follow_its_images_and_those_of_a_target_do_not(tmp_path):
+    config = config_of(gta2city, tmp_path, data__source="cityscapes", data__target="gtav")
+    assert assembly._location(config, "source")["native_labels"] is False
+    assert assembly._location(config, "target")["native_labels"] is True

@@ -58,18 +58,18 @@ SYNTHETIC = {
 
 @pytest.mark.parametrize("split", ["source_train", "target_val", "target_test"])
 def test_a_split_is_known_before_it_is_prepared_and_after(tmp_path, split):
-    location = {**SYNTHETIC, "data_dir": tmp_path}
+    location = {**SYNTHETIC, "dataset": "synthetic_city", "data_dir": tmp_path}
     checks.check_data_set("data.test", f"synthetic_city/{split}", **location)
     assert not list(tmp_path.iterdir())
-    prepare.prepare_builder(prepare.create_builder("synthetic_city", **location))
+    prepare.prepare_builder(prepare.create_builder(**location))
     checks.check_data_set("data.test", f"synthetic_city/{split}", **location)
 
 
 @pytest.mark.parametrize("prepared", [False, True])
 def test_a_split_that_is_not_there_is_told_with_its_field(tmp_path, prepared):
-    location = {**SYNTHETIC, "data_dir": tmp_path}
+    location = {**SYNTHETIC, "dataset": "synthetic_city", "data_dir": tmp_path}
     if prepared:
-        prepare.prepare_builder(prepare.create_builder("synthetic_city", **location))
+        prepare.prepare_builder(prepare.create_builder(**location))
     with pytest.raises(InputError) as error:
         checks.check_data_set("data.test", "synthetic_city/target_tset", **location)
     text = _message(error)
@@ -94,6 +94,7 @@ def test_files_are_found_but_not_read(tmp_path):
         for kind, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
             _sample(root, [f"{kind}/{split}/ulm/ulm_000000_000019_{ending}.png"])
     location = {"data_dir": tmp_path / "prepared", "root": root, "size": (32, 64)}
+    location["dataset"] = "cityscapes"
     for split in ("train", "val"):
         checks.check_data_set("data.val", f"cityscapes/{split}", **location)
     with pytest.raises(InputError, match=r"data.test: 'cityscapes/test' found, expected .* train"):
@@ -108,7 +109,8 @@ def test_files_are_found_but_not_read(tmp_path):
 
 def test_a_data_set_without_a_folder_of_its_files(tmp_path):
     with pytest.raises(InputError) as error:
-        checks.check_data_set("data.source", "gtav", data_dir=tmp_path, size=(32, 64))
+        location = {"dataset": "gtav", "data_dir": tmp_path, "size": (32, 64)}
+        checks.check_data_set("data.source", "gtav", **location)
     text = _message(error)
     assert text.startswith(f"data.source: 'gtav' found, but {tmp_path / 'gtav'}")
     assert text.endswith("set data.root")
@@ -116,6 +118,7 @@ def test_a_data_set_without_a_folder_of_its_files(tmp_path):
 
 def test_a_list_of_images_that_is_not_there(tmp_path):
     location = {"data_dir": tmp_path, "root": tmp_path, "files": tmp_path / "none.txt"}
+    location["dataset"] = "gtav"
     with pytest.raises(InputError) as error:
         checks.check_data_set("data.source", "gtav", **location)
     assert str(tmp_path / "none.txt") in _message(error)

@@ -17,8 +17,8 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Records: `image_id` (text), `image` (RGB PNG), `label` (grey PNG of train ids, 255 = ignore)
     and `class_pixels` (int64 `[C]`, of the stored label), in a fixed order.
 
-    Subclasses declare `VERSION`, `BUILDER_CONFIGS` (the default first; every config has a field
-    `label_space`) and `ENCODING`. They are known by `cbda_jax.data.prepare`, not to TFDS.
+    Subclasses declare `VERSION`, `BUILDER_CONFIGS` (the default first; every config has the
+    fields `label_space` and `mapping`) and `ENCODING`. They are known by `cbda_jax.data.prepare`, not to TFDS.
     """
 
     ENCODING: ClassVar[LabelEncoding]
@@ -27,14 +27,26 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     train_ids: UInt8[np.ndarray, "256"]
     """The train id of every value of the label files."""
+    encoding: LabelEncoding
+    """What the values mean in the classes of the config's label space."""
+    unlabelled: tuple[str, ...]
+    """The splits without labels, as far as they have been looked for."""
+    notes: list[str]
+    """What is to be said when the data set is prepared."""
 
     # TFDS knows many names, some of them ours, and wants none twice.
     def __init_subclass__(cls, skip_registration: bool = True, **kwargs: Any):
         super().__init_subclass__(skip_registration=skip_registration, **kwargs)
 
     def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
+        self.unlabelled = ()
+        self.notes = []
         super().__init__(file_format=file_format, **kwargs)
-        self.train_ids = self.ENCODING.table(self.space)
+        config: Any = self.builder_config
+        self.encoding = self.ENCODING
+        if config.mapping is not None:
+            self.encoding = self.ENCODING.mapped(config.mapping, self.space)
+        self.train_ids = self.encoding.table(self.space)
 
     @property
     def space(self) -> LabelSpace:
@@ -45,7 +57,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @property
     def labelling(self) -> Labelling:
         """What the records' labels mean, as it is kept beside them."""
-        return Labelling(self.space.name, self.space.classes, self.ENCODING)
+        return Labelling(self.space.name, self.space.classes, self.encoding, self.unlabelled)
 
     def example(
         self,
@@ -78,8 +90,18 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         # `data_dir` is a temporary folder now, which is renamed when all of it is there.
+        splits = self.generate_splits(dl_manager)
         write_labelling(self.data_dir, self.labelling)
-        return self.generate_splits(dl_manager)
+        return splits
+
+    def changed(self) -> str | None:
+        """How what it would be prepared from differs from what it was, in words; None: not."""
+        return None
+
+    def about_split(self, split: str) -> str:
+        """Where the images of a split that is not there would be, as the end of a message."""
+        del split
+        return ""
 
     def find_splits(self) -> tuple[str, ...]:
         """The names of the splits that preparing would make; looks for files, reads none.

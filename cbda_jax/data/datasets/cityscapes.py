@@ -1,104 +1,24 @@
-"""Cityscapes: 2,975 + 500 finely labelled street scenes of 21 cities (Cordts et al., CVPR 2016)."""
+"""Cityscapes: 5,000 finely labelled street scenes of 50 cities (Cordts et al., CVPR 2016)."""
 
-import os
-from collections.abc import Mapping
-from typing import ClassVar
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
+from cbda_jax.data.declaration import Declaration, Split
+from cbda_jax.label_space import CITYSCAPES_19
 
-from cbda_jax.data.datasets.folders import PairBuilder, SourceConfig
-from cbda_jax.data.datasets.pairs import Pair, match
-from cbda_jax.data.datasets.trees import Tree
-from cbda_jax.data.encoding import LabelEncoding
-from cbda_jax.errors import InputError
 
-LAYOUT = (
-    "leftImg8bit/{train,val}/<city>/*_leftImg8bit.png and gtFine/{train,val}/<city>/"
-    "*_gtFine_labelIds.png (or leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip)"
+def _split(name: str, *, labelled: bool = True) -> Split:
+    return Split(
+        f"leftImg8bit/{name}/**/{{id}}_leftImg8bit.png",
+        f"gtFine/{name}/**/{{id}}_gtFine_labelIds.png" if labelled else None,
+    )
+
+
+CITYSCAPES = Declaration(
+    "cityscapes",
+    CITYSCAPES_19,
+    LABEL_IDS,
+    # The labels that are published of "test" are empty.
+    {"train": _split("train"), "val": _split("val"), "test": _split("test", labelled=False)},
+    size=(640, 1280),
+    about="Cityscapes as a target: images at training size, labels at their own.",
 )
-
-LABEL_IDS = LabelEncoding(
-    name="Cityscapes label ids",
-    classes={
-        **dict.fromkeys(range(35)),
-        7: "road",
-        8: "sidewalk",
-        11: "building",
-        12: "wall",
-        13: "fence",
-        17: "pole",
-        19: "traffic light",
-        20: "traffic sign",
-        21: "vegetation",
-        22: "terrain",
-        23: "sky",
-        24: "person",
-        25: "rider",
-        26: "car",
-        27: "truck",
-        28: "bus",
-        31: "train",
-        32: "motorcycle",
-        33: "bicycle",
-    },
-    # Those of 0 to 4 are all black. 34 is GTAV's licence plate.
-    colours={
-        **dict.fromkeys(range(5), (0, 0, 0)),
-        5: (111, 74, 0),
-        6: (81, 0, 81),
-        7: (128, 64, 128),
-        8: (244, 35, 232),
-        9: (250, 170, 160),
-        10: (230, 150, 140),
-        11: (70, 70, 70),
-        12: (102, 102, 156),
-        13: (190, 153, 153),
-        14: (180, 165, 180),
-        15: (150, 100, 100),
-        16: (150, 120, 90),
-        17: (153, 153, 153),
-        18: (153, 153, 153),
-        19: (250, 170, 30),
-        20: (220, 220, 0),
-        21: (107, 142, 35),
-        22: (152, 251, 152),
-        23: (70, 130, 180),
-        24: (220, 20, 60),
-        25: (255, 0, 0),
-        26: (0, 0, 142),
-        27: (0, 0, 70),
-        28: (0, 60, 100),
-        29: (0, 0, 90),
-        30: (0, 0, 110),
-        31: (0, 80, 100),
-        32: (0, 0, 230),
-        33: (119, 11, 32),
-        34: (0, 0, 142),
-    },
-)
-"""What the files of Cityscapes and of GTAV hold: 0 to 34, many of them not evaluated."""
-
-
-class Cityscapes(PairBuilder):
-    """Cityscapes as a target: images at training size, labels at their own; "train" and "val"."""
-
-    BUILDER_CONFIGS: ClassVar[list[SourceConfig]] = [SourceConfig(size=(640, 1280))]
-    ENCODING = LABEL_IDS
-    NATIVE_LABELS = True
-
-    def find_pairs(self, root: str | os.PathLike[str]) -> Mapping[str, list[Pair]]:
-        """Pairs images with labels by <city>_<sequence>_<frame>, which becomes the image id."""
-        if self.source.files is not None:
-            raise InputError(
-                f"files: {self.source.files!r} found, expected none, as Cityscapes has its own "
-                "splits; leave it out"
-            )
-        tree = Tree(root, LAYOUT)
-        image_ending, label_ending = "_leftImg8bit.png", "_gtFine_labelIds.png"
-        return {
-            split: match(
-                tree.find(f"leftImg8bit/{split}", image_ending),
-                tree.find(f"gtFine/{split}", label_ending),
-                image_ending,
-                label_ending,
-            )
-            for split in ("train", "val")
-        }
+"""leftImg8bit/ and gtFine/, or leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip."""

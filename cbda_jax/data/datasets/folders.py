@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from cbda_jax.data import images
 from cbda_jax.data.datasets.base import LabelledBuilder
-from cbda_jax.data.datasets.pairs import Pair, read_list
+from cbda_jax.data.datasets import sources
+from cbda_jax.data.datasets.pairs import Pair, read_list, select
 from cbda_jax.data.index import write_index
 from cbda_jax.errors import InputError
-from cbda_jax.label_space import BY_NUMBER, label_space
+from cbda_jax.label_space import BY_NUMBER, IGNORE, LabelSpace, label_space
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -34,8 +35,12 @@ class SourceConfig(tfds.core.BuilderConfig):
     Attributes:
         root: the data set's folder; None takes TFDS's `manual_dir`.
         size: (height, width) at which images are stored. Labels of a source follow them.
-        label_space: name or import path of the classes that the stored labels tell apart.
+        label_space: the classes that the stored labels tell apart: a space, its name or its import
+            path.
         files: a text file with the name of one image a line, to use these alone; None uses all.
+        mapping: class of the files -> class of the label space, or None for void, where the two
+            have other classes; see `LabelEncoding.mapped`.
+        native_labels: whether labels keep their own size; None: as the data set has it.
 
     Raises:
         InputError: a size that is none, an unknown label space, a list that cannot be read.
@@ -44,8 +49,10 @@ class SourceConfig(tfds.core.BuilderConfig):
     name: str = dataclasses.field(default="", init=False)
     root: str | os.PathLike[str] | None = None
     size: Sequence[int] = (0, 0)
-    label_space: str = "cityscapes_19"
+    label_space: str | LabelSpace = "cityscapes_19"
     files: str | os.PathLike[str] | None = None
+    mapping: Mapping[str, str | None] | None = None
+    native_labels: bool | None = None
 
     def __post_init__(self):
         height, width = self.size = _checked_size(self.size)
@@ -55,6 +62,8 @@ class SourceConfig(tfds.core.BuilderConfig):
         numbered = BY_NUMBER.get(space.num_classes) == space
         classes = f"c{space.num_classes}" if numbered else f"s_{space.name}"
         self.name = f"h{height}_w{width}_{classes}"
+        if self.native_labels is not None:
+            self.name += "_native" if self.native_labels else "_fit"
         # Two roots, or two lists, must not share a prepared copy. What the root holds is not read,
         # so that a prepared data set opens on a machine without the files.
         sources = {}
@@ -63,7 +72,10 @@ class SourceConfig(tfds.core.BuilderConfig):
             sources["root"] = os.path.abspath(Path(self.root).expanduser())  # noqa: PTH100
         if self.files is not None:
             self.files = str(self.files)
-            sources["files"] = read_list(self.files)
+            sources["files"] = sorted({Path(name).name for name in read_list(self.files)})
+        if self.mapping is not None:
+            self.mapping = dict(sorted(self.mapping.items()))
+            sources["mapping"] = self.mapping
         if sources:
             digest = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
             self.name += f"_{digest[:8]}"
@@ -93,6 +105,21 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
         """Finds the pairs of every split below `root`."""
         raise NotImplementedError
 
+    @property
+    def native_labels(self) -> bool:
+        """Whether labels are stored as large as their files."""
+        asked = self.source.native_labels
+        return self.NATIVE_LABELS if asked is None else asked
+
+    def note(self, text: str) -> None:
+        """Keeps something to be said when the data set is prepared: files left out, say."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def pairs(self, root: str | os.PathLike[str]) -> dict[str, list[Pair]]:
+        """The pairs of every split that are used: those of the config's list, if it has one."""
+        return select(self.find_pairs(root), self.source.files)
+
     def find_splits(self) -> tuple[str, ...]:
         """The names of the splits, once all their files are found; none is read.
 
@@ -104,7 +131,26 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
                 f"{self.data_dir}: no prepared data set found, nor a folder of the files of "
                 f"{self.name}, expected one of them; set data.root"
             )
-        return tuple(self.find_pairs(self.source.root))
+        return tuple(self.pairs(self.source.root))
+
+    def changed(self) -> str | None:
+        """How the files differ from those that the prepared copy was made of, in words.
+
+        None: they do not, they are not there any more (reading does not need them), or no folder
+        is given.
+
+        Raises:
+            InputError: a file that is there cannot be read.
+        """
+        root = self.source.root
+        if root is None or not Path(root).expanduser().is_dir():
+            return None
+        try:
+            pairs = self.pairs(root)
+        except InputError:
+            # Of a half of the files nobody can say what they are; of none, that they went.
+            return None if not any(Path(root).expanduser().iterdir()) else "not the files of it"
+        return sources.difference(self.data_dir, pairs, root)
 
     def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
         """Decodes a label file to the data set's own values, uint8 `[h, w]`."""
@@ -112,8 +158,17 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
 
     def generate_splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         """Split name -> records of its pairs."""
-        splits = self.find_pairs(self.source.root or _manual_dir(self.name, dl_manager))
-        return {name: self._generate_examples(name, pairs) for name, pairs in splits.items()}
+        splits = self.pairs(self.source.root or _manual_dir(self.name, dl_manager))
+        self.unlabelled = tuple(
+            name for name, pairs in splits.items() if all(pair.label is None for pair in pairs)
+        )
+        return {name: self._noted_examples(name, pairs) for name, pairs in splits.items()}
+
+    def _noted_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[int, dict]]:
+        """The records of a split, with what they were made of kept beside them at the end."""
+        made_of = sources.Sources(pairs)
+        yield from self._generate_examples(split, made_of.pairs)
+        made_of.write(self.data_dir, split)
 
     def _generate_examples(
         self, split: str, pairs: list[Pair]
@@ -128,7 +183,7 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
             ):
                 bar.update()
                 shapes.setdefault(shape, pair)
-                if self.NATIVE_LABELS and len(shapes) > 1:
+                if self.native_labels and len(shapes) > 1:
                     raise _other_size(*shapes.items())
                 yield len(ids), example
                 ids.append(example["image_id"])
@@ -138,6 +193,10 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
         image = images.read_image(pair.image.read(), pair.image.where)
+        if pair.label is None:
+            # Void throughout, and as large as the image: picks and predictions need a size.
+            void = np.full(image.shape[:2], IGNORE, np.uint8)
+            return self._stored(pair.image_id, image, void), void.shape
         ids = self.read_ids(pair.label.read(), pair.label.where)
         if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
             raise InputError(
@@ -153,12 +212,19 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
                 f"expected ids of {self.ENCODING.known}, not train ids; use the original label "
                 "files"
             )
+        return self._stored(pair.image_id, image, self.train_ids[ids]), ids.shape
+
+    def _stored(
+        self,
+        image_id: str,
+        image: UInt8[np.ndarray, "height width 3"],
+        label: UInt8[np.ndarray, "label_height label_width"],
+    ) -> dict[str, Any]:
+        """A record, of an image and train ids at their own sizes."""
         height, width = self.source.size
-        shape = ids.shape
-        if not self.NATIVE_LABELS:
-            ids = images.resize_label(ids, (height, width))
-        image = images.resize_image(image, (height, width))
-        return self.example(pair.image_id, image, self.train_ids[ids]), shape
+        if not self.native_labels:
+            label = images.resize_label(label, (height, width))
+        return self.example(image_id, images.resize_image(image, (height, width)), label)
 
 
 def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:

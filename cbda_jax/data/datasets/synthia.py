@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from cbda_jax.data import images
 from cbda_jax.data.datasets.folders import PairBuilder, SourceConfig
-from cbda_jax.data.datasets.pairs import Pair, match, select
+from cbda_jax.data.datasets.pairs import Pair, match
 from cbda_jax.data.datasets.trees import Tree
 from cbda_jax.data.encoding import LabelEncoding
 
@@ -56,11 +56,12 @@ class Synthia(PairBuilder):
     ENCODING = SYNTHIA_IDS
 
     def find_pairs(self, root: str | os.PathLike[str]) -> Mapping[str, list[Pair]]:
-        """Pairs RGB/*.png with GT/LABELS/*.png; the config's `files` may name the ones to use."""
+        """Pairs RGB/*.png with GT/LABELS/*.png."""
         tree = Tree(root, LAYOUT)
         found = tree.find("RGB", ".png", parents=PARENTS)
         targets = tree.find("GT/LABELS", ".png", parents=PARENTS)
-        return {"train": select(match(found, targets, ".png", ".png"), self.source.files)}
+        listed = self.source.files is not None
+        return {"train": match(found, targets, ".png", ".png", self.note, listed=listed)}
 
     def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
         """Decodes 16-bit RGB labels to SYNTHIA ids, uint8 `[h, w]`."""

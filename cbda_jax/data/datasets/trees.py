@@ -20,10 +20,17 @@ _MOST_BYTES = 2**28
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """One file of a tree: how errors name it, and how its bytes are read (from any thread)."""
+    """One file of a tree.
+
+    Attributes:
+        where: how errors name it.
+        read: its bytes; from any thread.
+        path: where it lies on the disk: it itself, or the archive that holds it.
+    """
 
     where: str
     read: Callable[[], bytes]
+    path: Path | None = None
 
 
 class Tree:
@@ -68,32 +75,57 @@ class Tree:
             InputError: the folder is missing or unreadable, holds no such file, or an archive is
                 damaged or has a file twice.
         """
+        found = self.below(folder, lambda name: name.endswith(ending), parents=parents)
+        if found:
+            return found
+        raise self.missing(folder, f"*{ending}", parents=parents)
+
+    def below(
+        self, folder: str, wanted: Callable[[str], bool], *, parents: tuple[str, ...] = ("",)
+    ) -> dict[str, File]:
+        """The wanted files of `folder`, at any depth; none if there is no such folder.
+
+        Args:
+            folder: relative to the root, "" for the root itself; in archives also deeper.
+            wanted: of a path relative to `folder`.
+            parents: folders below the root in which `folder` may lie.
+
+        Returns:
+            Path relative to `folder` -> file, sorted. Extracted folders go before archives.
+
+        Raises:
+            InputError: the folder is unreadable, or an archive is damaged or has a file twice.
+        """
         for parent in parents:
             path = self._root / parent / folder
-            if path.is_dir():
-                found = {name: file for name, file in _walk(path) if name.endswith(ending)}
-                if not found:
-                    raise InputError(
-                        f"{path}: no file that ends in {ending} found, expected {self._layout} "
-                        f"below {self._root}; copy or extract them there"
-                    )
-                return dict(sorted(found.items()))
-        inside = re.compile(rf"(?:.*/)?{re.escape(folder)}/(.+{re.escape(ending)})")
-        found = {}
+            if folder and path.is_dir():
+                return dict(sorted(item for item in _walk(path) if wanted(item[0])))
+        inside = re.compile(rf"(?:.*/)?{re.escape(folder)}/(.+)" if folder else "(.+)")
+        extracted = () if folder else _walk(self._root)
+        found = {name: file for name, file in extracted if wanted(name)}
         for name, file in self._members():
-            if match := inside.fullmatch(name):
+            if (match := inside.fullmatch(name)) and wanted(match[1]):
                 if match[1] in found:
                     raise InputError(
                         f"{file.where}: the same file as {found[match[1]].where} found, expected "
                         "every file once; remove one of the two archives, or pack them again"
                     )
                 found[match[1]] = file
-        if not found:
-            raise InputError(
-                f"{self._root / folder}: nothing found, nor in a .zip or .tar archive beside it, "
-                f"expected {self._layout} below {self._root}; {self._advice()}"
-            )
         return dict(sorted(found.items()))
+
+    def missing(self, folder: str, name: str, *, parents: tuple[str, ...] = ("",)) -> InputError:
+        """The error of a folder without files that are called like `name`."""
+        for parent in parents:
+            path = self._root / parent / folder
+            if path.is_dir():
+                return InputError(
+                    f"{path}: no file like {name} found, expected {self._layout} below "
+                    f"{self._root}; copy or extract them there"
+                )
+        return InputError(
+            f"{self._root / folder}: nothing found, nor in a .zip or .tar archive beside it, "
+            f"expected {self._layout} below {self._root}; {self._advice()}"
+        )
 
     def _members(self) -> list[tuple[str, File]]:
         if self._archived is None:
@@ -131,7 +163,7 @@ def _walk(top: Path) -> Iterator[tuple[str, File]]:
         for name in names:
             if not name.startswith("."):
                 path = Path(folder, name)
-                yield path.relative_to(top).as_posix(), File(_shown(path), _disk_reader(path))
+                yield path.relative_to(top).as_posix(), File(_shown(path), _disk_reader(path), path)
 
 
 def _leads_back(path: Path, folder: str) -> bool:
@@ -182,7 +214,7 @@ def _zip_members(path: Path) -> Iterator[tuple[str, File]]:
         # Not `is_dir`, which an empty name breaks in Python 3.11.
         if _wanted(path, info.filename) and not info.filename.endswith("/"):
             where = f"{path}:{_shown(info.filename)}"
-            yield info.filename, File(where, reader(info, where))
+            yield info.filename, File(where, reader(info, where), path)
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, File]]:
@@ -222,7 +254,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, File]]:
         if _wanted(path, member.name) and not member.isdir():
             name = PurePosixPath(member.name).as_posix()
             where = f"{path}:{_shown(name)}"
-            yield name, File(where, reader(member, where))
+            yield name, File(where, reader(member, where), path)
 
 
 def _wanted(archive: Path, name: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cbda_jax.data import images
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.prepare import create_builder, prepare_builder
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
@@ -223,9 +223,9 @@ def sixteen_bits(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (no_root, r"gtav: nothing found, expected a folder with images/\*\.png and labels"),
+        (no_root, r"gtav: nothing found, expected a folder with images/\*\*/\{id\}\.png and labels"),
         (no_labels, r"gtav/labels: nothing found, nor in a \.zip or \.tar .* expected images/"),
-        (no_png, r"gtav/images: no file that ends in \.png found, expected images/"),
+        (no_png, r"gtav/images: no file like \*\*/\{id\}\.png found, expected images/"),
         (
             no_label,
             r"images/00002\.png: image without label \(1 such images\) found, expected its",

@@ -1,17 +1,19 @@
 """The TFDS data set `synthetic_city`: scenes drawn on first use, kept as ArrayRecord files."""
 
 import dataclasses
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from cbda_jax.data.datasets.base import LabelledBuilder
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.datasets.synthetic_city.scene import VERSION, draw_scene
 from cbda_jax.errors import InputError
-from cbda_jax.label_space import CITYSCAPES_19, label_space
+from cbda_jax.label_space import CITYSCAPES_19, LabelSpace, label_space
 
 SPLITS = ("source_train", "target_train", "target_val", "target_test")
 """The labelled source, the pool that is queried, and two target sets that are only evaluated."""
@@ -31,7 +33,10 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
         target_val: how many target scenes to watch training with.
         target_test: how many target scenes to report on.
         seed: other seeds draw other scenes, in 0..2000.
-        label_space: "cityscapes_19", in which scenes are drawn.
+        label_space: the classes that the stored labels tell apart: a space, its name or its import
+            path; all its classes are some of the 19 that are drawn, unless there is a mapping.
+        mapping: drawn class -> class of the label space, or None for void; see
+            `LabelEncoding.mapped`.
 
     Raises:
         InputError: a value is out of range.
@@ -45,7 +50,8 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
     target_val: int = 60
     target_test: int = 100
     seed: int = 0
-    label_space: str = CITYSCAPES_19.name
+    label_space: str | LabelSpace = CITYSCAPES_19.name
+    mapping: Mapping[str, str | None] | None = None
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 32:
@@ -61,13 +67,15 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
                 )
         if not 0 <= self.seed <= 2000:
             raise InputError(f"seed: {self.seed} found, expected 0 to 2000; correct it")
-        if label_space(self.label_space) != CITYSCAPES_19:
-            raise InputError(
-                f"label_space: {self.label_space!r} found, expected {CITYSCAPES_19.name!r}, the 19 "
-                "classes that synthetic_city is drawn in; set it, and num_classes to 19"
-            )
         counts = "-".join(str(self.scenes(split)) for split in SPLITS)
         self.name = f"{self.height}x{self.width}_{counts}_seed{self.seed}"
+        space = label_space(self.label_space)
+        if space != CITYSCAPES_19:
+            self.name += f"_s_{space.name}"
+        if self.mapping is not None:
+            self.mapping = dict(sorted(self.mapping.items()))
+            digest = hashlib.sha256(json.dumps(self.mapping, sort_keys=True).encode()).hexdigest()
+            self.name += f"_{digest[:8]}"
         self.description = f"{counts} scenes of {self.height} x {self.width} pixels"
 
     def scenes(self, split: str) -> int:
@@ -81,6 +89,8 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
 
 class SyntheticCity(LabelledBuilder):
     """Street scenes of the 19 Cityscapes classes in two domains, drawn and labelled by a program.
+
+    Any subset of them can be stored, or what a mapping makes of them.
 
     A record's id is "target_train_00017", say. Scenes keep their order, and a smaller split is the
     beginning of a larger one.
@@ -104,10 +114,12 @@ class SyntheticCity(LabelledBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config
         assert isinstance(config, SyntheticCityConfig)
+        # From the 19 in which scenes are drawn, by way of the values that mean them.
+        train_ids = self.train_ids[LABEL_IDS.inverse(CITYSCAPES_19)]
         domain = split.partition("_")[0]
         # disable=None: no bar where standard error is no terminal.
         scenes = tqdm(range(config.scenes(split)), desc=f"draw {split}", unit="scene", disable=None)
         for index in scenes:
             seed = config.scene_seed(split, index)
             image, label = draw_scene(domain, seed, config.height, config.width)
-            yield index, self.example(f"{split}_{index:05d}", image, label)
+            yield index, self.example(f"{split}_{index:05d}", image, train_ids[label])

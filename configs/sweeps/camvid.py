@@ -1,0 +1,27 @@
+"""CamVid, from drawn scenes: no labels, 100 pixels an image, 5 % and all of them.
+
+python scripts/sweep.py --config=configs/sweeps/camvid.py --out=runs/camvid --workers=2 \
+    --common=data.root=DIR
+"""
+
+import ml_collections
+
+PIXELS_100 = 100 / (360 * 480)
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """See configs/sweeps/synthetic.py for what the fields mean."""
+    sweep = ml_collections.ConfigDict(convert_dict=False)
+    sweep.config = "configs/camvid.py"
+    sweep.seeds = (0, 1, 2)
+    sweep.budgets = (PIXELS_100, 0.05)
+    sweep.baseline = "ripu"
+    sweep.common = {}
+    sweep.arms = {
+        name: {"method": name}
+        for name in (
+            *("source_only", "random_pixels", "pixelpick", "ripu_pixel", "ripu", "cbda"),
+            "full_supervision",
+        )
+    }
+    return sweep
