@@ -247,15 +247,16 @@ def _splits(values: Mapping[str, Any]) -> dict[str, Split]:
         known = [field.name for field in dataclasses.fields(Split)]
         found = {}
         for name, own in splits.items():
-            wrong = [key for key in own if key not in known] if isinstance(own, Mapping) else [own]
-            if wrong or "images" not in own:
+            good = isinstance(own, Mapping) and {"images"} <= {*own} <= {*known}
+            if not good or not all(isinstance(text, str | None) for text in own.values()):
                 raise InputError(
-                    f"splits: {name!r} with {wrong[0] if wrong else own!r} found, expected images, "
+                    f"splits: {name!r} with {own!r} found, expected texts for some of images, "
                     "labels and files, the first at least"
                 )
             found[str(name)] = _named(name, Split, **own)
         return found
-    if isinstance(splits, Sequence) and not isinstance(splits, str) and common[0] is not None:
+    texts = isinstance(common[0], str) and isinstance(common[1], str | None)
+    if isinstance(splits, Sequence) and not isinstance(splits, str) and texts:
         return {
             str(name): _named(
                 name,

@@ -47,7 +47,6 @@ class DeclaredBuilder(PairBuilder, skip_registration=True):
             raise Pattern(next(iter(declaration.splits.values())).images).missing(tree)
         return found
 
-
     def about_split(self, split: str) -> str:
         """Where the images of a split that is not there would be, as the end of a message."""
         declared = self.DECLARATION.splits.get(split)

@@ -223,7 +223,10 @@ def sixteen_bits(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (no_root, r"gtav: nothing found, expected a folder with images/\*\*/\{id\}\.png and labels"),
+        (
+            no_root,
+            r"gtav: nothing found, expected a folder with images/\*\*/\{id\}\.png and labels",
+        ),
         (no_labels, r"gtav/labels: nothing found, nor in a \.zip or \.tar .* expected images/"),
         (no_png, r"gtav/images: no file like \*\*/\{id\}\.png found, expected images/"),
         (

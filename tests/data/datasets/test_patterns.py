@@ -62,7 +62,6 @@ def test_the_folder_that_is_looked_through(text, folder, parts):
         ("train/{a b}.jpg", "names of letters"),
         ("/data/{id}.jpg", "a path below the data set's folder"),
         ("../{id}.jpg", "a path below the data set's folder"),
-        (3, "a path below the data set's folder"),
     ],
 )
 def test_what_is_no_pattern(text, expected):
