@@ -25,7 +25,6 @@ from cbda_jax.config.rules import (
 )
 from cbda_jax.methods import METHODS
 
-
 _RUN = (
     Field(
         "method",

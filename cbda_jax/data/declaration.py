@@ -266,8 +266,8 @@ def _splits(values: Mapping[str, Any]) -> dict[str, Split]:
             for name in splits
         }
     raise InputError(
-        f"splits: {splits!r} found, expected {{'train': {{'images': ..., 'labels': ...}}, ...}}, or "
-        "names, with images and labels beside them in which {split} stands for the name"
+        f"splits: {splits!r} found, expected {{'train': {{'images': ..., 'labels': ...}}, ...}}, "
+        "or names, with images and labels beside them in which {split} stands for the name"
     )
 
 

@@ -37,7 +37,7 @@ def test_data_sets_are_registered_or_named_by_import_path():
         ("cbda_jax.data.datasets.gtav:GTAW", "found, expected an object .*; did you mean 'GTAV'"),
         (
             "cbda_jax.data.datasets.synthia:LAYOUT",
-            r"'RGB/\*.* found, expected a cbda_jax.data.decl",
+            r"'RGB/\*.* found, expected a cbda_jax.data.d",
         ),
         ("no_such_module:Any", "ModuleNotFoundError: No module named 'no_such_module'"),
     ],

@@ -108,8 +108,8 @@ def test_files_are_found_but_not_read(tmp_path):
 
 
 def test_a_data_set_without_a_folder_of_its_files(tmp_path):
+    location = {"dataset": "gtav", "data_dir": tmp_path, "size": (32, 64)}
     with pytest.raises(InputError) as error:
-        location = {"dataset": "gtav", "data_dir": tmp_path, "size": (32, 64)}
         checks.check_data_set("data.source", "gtav", **location)
     text = _message(error)
     assert text.startswith(f"data.source: 'gtav' found, but {tmp_path / 'gtav'}")

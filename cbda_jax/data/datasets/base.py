@@ -18,7 +18,8 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     and `class_pixels` (int64 `[C]`, of the stored label), in a fixed order.
 
     Subclasses declare `VERSION`, `BUILDER_CONFIGS` (the default first; every config has the
-    fields `label_space` and `mapping`) and `ENCODING`. They are known by `cbda_jax.data.prepare`, not to TFDS.
+    fields `label_space` and `mapping`) and `ENCODING`. They are known by `cbda_jax.data.prepare`,
+    not to TFDS.
     """
 
     ENCODING: ClassVar[LabelEncoding]

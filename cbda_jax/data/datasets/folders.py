@@ -17,8 +17,8 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from cbda_jax.data import images
-from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets import sources
+from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.pairs import Pair, read_list, select
 from cbda_jax.data.index import write_index
 from cbda_jax.errors import InputError

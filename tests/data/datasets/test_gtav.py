@@ -225,7 +225,7 @@ def sixteen_bits(root):
     [
         (
             no_root,
-            r"gtav: nothing found, expected a folder with images/\*\*/\{id\}\.png and labels",
+            r"gtav: nothing found, expected a folder with images/\*\*/\{id\}\.png and",
         ),
         (no_labels, r"gtav/labels: nothing found, nor in a \.zip or \.tar .* expected images/"),
         (no_png, r"gtav/images: no file like \*\*/\{id\}\.png found, expected images/"),

@@ -20,7 +20,7 @@ def paths(root, *names):
         ("train/{id}.jpg", "b/a.jpg", None),
         ("train/{id}.{jpg|jpeg|png}", "a.Jpeg", {"id": "a"}),
         ("train/{id}.{jpg|jpeg|png}", "a.jpegs", None),
-        ("rgb/{cond}/train/{seq}/{id}_rgb.png", "fog/train/s1/7_rgb.png", dict(cond="fog")),
+        ("rgb/{cond}/train/{seq}/{id}_rgb.png", "fog/train/s1/7_rgb.png", {"cond": "fog"}),
         ("rgb/{cond}/train/{seq}/{id}_rgb.png", "fog/val/s1/7_rgb.png", None),
         ("images/**/{id}.png", "a.png", {"id": "a"}),
         ("images/**/{id}.png", "x/y/a.png", {"id": "a"}),
@@ -35,7 +35,8 @@ def test_what_matches(text, path, parts):
     if parts is None:
         assert found is None
     else:
-        assert found is not None and found.items() >= parts.items()
+        assert found is not None
+        assert found.items() >= parts.items()
 
 
 @pytest.mark.parametrize(
