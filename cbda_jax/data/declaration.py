@@ -104,7 +104,7 @@ class Declaration:
     def layout(self) -> str:
         """Where files are expected, in a line, for errors."""
         patterns = dict.fromkeys(
-            re.sub(rf"\b{name}\b", "<split>", pattern)
+            re.sub(rf"(?<![a-z0-9]){name}(?![a-z0-9])", "<split>", pattern)
             for name, split in self.splits.items()
             for pattern in (split.images, split.labels)
             if pattern is not None
@@ -207,7 +207,7 @@ def _encoding(
             "what is of no class stands in void"
         )
     given = [(each, key) for key, held in meaning.items() for each in _each(held, colour, key)]
-    given += [(each, None) for each in _each([*void], colour, "void")]
+    given += [(each, None) for value in void for each in _each(value, colour, "void")]
     seen: dict[Any, str | None] = {}
     for each, key in given:
         if each in seen:
@@ -230,7 +230,7 @@ def _each(held: Any, colour: bool, key: str) -> Iterable[Any]:
     """One value or several, as several."""
     several = isinstance(held, Sequence) and not isinstance(held, str)
     if colour:
-        one = several and len(held) > 0 and not isinstance(held[0], Sequence)
+        one = not several or not held or not isinstance(held[0], Sequence)
         return [_colour(each, f"values: {key!r}") for each in ([held] if one else held)]
     found = [*held] if several else [held]
     for value in found:
