@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from cbda_jax.data import images
+from cbda_jax.data import images, labels
 from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.pairs import Pair, read_list
 from cbda_jax.data.index import write_index
@@ -108,7 +108,7 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
 
     def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
         """Decodes a label file to the data set's own values, uint8 `[h, w]`."""
-        return images.read_label_ids(data, where, self.ENCODING.colours)
+        return labels.read_values(data, where, self.ENCODING)
 
     def generate_splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         """Split name -> records of its pairs."""
@@ -137,21 +137,20 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
 
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
-        image = images.read_image(pair.image.read(), pair.image.where)
+        photograph = images.read_photograph(pair.image.read(), pair.image.where)
+        image = photograph.pixels
         ids = self.read_ids(pair.label.read(), pair.label.where)
         if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
+            found = f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels found, expected "
+            expected = f"{image.shape[1]} x {image.shape[0]}"
+            if ids.shape == photograph.unrotated:
+                raise InputError(
+                    f"{found}{expected}, to which its EXIF tag turns the image {pair.image.where}; "
+                    "save the image without the tag, or turn the label too"
+                )
             raise InputError(
-                f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels found, expected "
-                f"{image.shape[1]} x {image.shape[0]}, as its image {pair.image.where} has; copy "
-                "both again, or leave the image out with a list of files"
-            )
-        present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
-        unknown = [int(i) for i in present if i not in self.ENCODING.classes]
-        if unknown:
-            raise InputError(
-                f"{pair.label.where}: unknown label ids {', '.join(map(str, unknown[:10]))} found, "
-                f"expected ids of {self.ENCODING.known}, not train ids; use the original label "
-                "files"
+                f"{found}{expected}, as its image {pair.image.where} has; copy both again, or "
+                "leave the image out with a list of files"
             )
         height, width = self.source.size
         shape = ids.shape

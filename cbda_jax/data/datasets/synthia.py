@@ -4,10 +4,6 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-from jaxtyping import UInt8
-
-from cbda_jax.data import images
 from cbda_jax.data.datasets.folders import PairBuilder, SourceConfig
 from cbda_jax.data.datasets.pairs import Pair, match, select
 from cbda_jax.data.datasets.trees import Tree
@@ -18,6 +14,7 @@ PARENTS = ("", "RAND_CITYSCAPES", "SYNTHIA_RAND_CITYSCAPES", "SYNTHIA-RAND-CITYS
 
 SYNTHIA_IDS = LabelEncoding(
     name="SYNTHIA ids",
+    form="red16",
     classes={
         0: None,
         1: "sky",
@@ -61,7 +58,3 @@ class Synthia(PairBuilder):
         found = tree.find("RGB", ".png", parents=PARENTS)
         targets = tree.find("GT/LABELS", ".png", parents=PARENTS)
         return {"train": select(match(found, targets, ".png", ".png"), self.source.files)}
-
-    def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
-        """Decodes 16-bit RGB labels to SYNTHIA ids, uint8 `[h, w]`."""
-        return images.read_synthia_ids(data, where)
