@@ -110,7 +110,8 @@ def test_inks():
     # 255 - R; inks are stored inverted, so that this R is the ink C. Pillow inverts once more.
     ycc = np.asarray(Image.fromarray(255 - SCENE).convert("YCbCr"))
     stored = np.insert(255 - ycc, 3, 0, axis=-1)
-    data = image_files.saved(Image.fromarray(stored, "CMYK"), "JPEG", quality=95)
+    inverted = Image.merge("CMYK", [Image.fromarray(plane) for plane in np.moveaxis(stored, -1, 0)])
+    data = image_files.saved(inverted, "JPEG", quality=95)
     marker = data.index(b"Adobe") + 11
     assert data[marker] == 0
     data = data[:marker] + b"\2" + data[marker + 1 :]
