@@ -13,16 +13,14 @@ import numpy as np
 
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS, TRAIN_IDS
 from cbda_jax.data.datasets.patterns import Pattern
-from cbda_jax.data.encoding import Colour, LabelEncoding
+from cbda_jax.data.encoding import FORMS, Colour, LabelEncoding
 from cbda_jax.errors import InputError, near
 from cbda_jax.label_space import LabelSpace, palette_of
 
-FORMS = ("index", "grey", "colour")
-"""What the field `encoding` of a declaration may say of how label files hold values."""
 NAMED = MappingProxyType(
     {"cityscapes_ids": LABEL_IDS, "cityscapes_train_ids": TRAIN_IDS},
 )
-"""What else it may say: values that many data sets share, with their meaning."""
+"""What `encoding` may say beside a form: values that many data sets share, with their meaning."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Declaration:
             name: of the data set.
             values: `classes`: name -> colour, or names alone. `splits`: name -> `images`, `labels`,
                 `files` of a `Split`; or names alone, with `images` and `labels` beside them in
-                which {split} stands for the name. `encoding`: one of `FORMS`, or of `NAMED`.
+                which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of `NAMED`.
                 `values`: class -> value or values in the files (whole numbers; colours where the
                 encoding is "colour"); by default 0, 1, 2, ... or the class's colour. `void`: values
                 of no class. `label_size` and `folder` as above.
@@ -219,10 +217,10 @@ def _encoding(
     if not colour:
         shown = dict(zip(space.classes, palette, strict=True))
         colours = {v: shown[key] for v, key in seen.items() if key is not None}
-        return LabelEncoding(seen, f"values of {name}", colours)
+        return LabelEncoding(seen, f"values of {name}", colours, form)
     # Colours are numbered as they come. What is written of predictions has these colours again.
     return LabelEncoding(
-        dict(enumerate(seen.values())), f"colours of {name}", dict(enumerate(seen))
+        dict(enumerate(seen.values())), f"colours of {name}", dict(enumerate(seen)), form
     )
 
 

@@ -34,7 +34,7 @@ _BUILDERS: dict[str, str | type[LabelledBuilder] | Declaration] = {
     "cityscapes": "cbda_jax.data.datasets.cityscapes:CITYSCAPES",
     "gtav": "cbda_jax.data.datasets.gtav:GTAV",
     "synthetic_city": "cbda_jax.data.datasets.synthetic_city.builder:SyntheticCity",
-    "synthia": "cbda_jax.data.datasets.synthia:Synthia",
+    "synthia": "cbda_jax.data.datasets.synthia:SYNTHIA",
 }
 
 

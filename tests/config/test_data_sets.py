@@ -52,7 +52,7 @@ def test_mappings_are_of_the_source_or_of_all_else():
     ("changes", "message"),
     [
         ({"label_space": "yrd"}, "label_space: 'yrd' found, expected .*; did you mean 'yard'"),
-        ({"label_space": "synthia"}, "label_space: 'synthia' found, expected one of"),
+        ({"label_space": "synthetic_city"}, "label_space: 'synthetic_city' found, expected"),
         ({"label_space": "yard", "num_classes": 3}, "num_classes: 3 found, expected 2"),
         ({"data__target": "yrd/train"}, "data.target: 'yrd/train' found, .*; did you mean 'yard'"),
         ({"data__declared": {"gtav": YARD}}, "data.declared: 'gtav' found, expected another name"),

@@ -25,15 +25,21 @@ def test_values_follow_the_classes_unless_they_are_declared():
     assert dict(yard.encoding.classes) == {0: "grass", 1: "path", 2: "shed", 255: None}
     own = of(values={"grass": [3, 4], "path": 9, "shed": 0}, void=[1, 2])
     assert dict(own.encoding.classes) == {
-        **{0: "shed", 1: None, 2: None},
-        **{3: "grass", 4: "grass", 9: "path"},
+        0: "shed",
+        1: None,
+        2: None,
+        3: "grass",
+        4: "grass",
+        9: "path",
     }
 
 
 def test_colours_are_values_of_their_own():
     plain = of(encoding="colour", void=[(0, 0, 0)])
     assert dict(plain.encoding.colours) == {
-        **{0: (0, 128, 0), 1: (150, 130, 110), 2: (90, 40, 20)},
+        0: (0, 128, 0),
+        1: (150, 130, 110),
+        2: (90, 40, 20),
         3: (0, 0, 0),
     }
     several = of(

@@ -64,9 +64,7 @@ def test_a_changed_file(root):
     opened(root)
     write(root, name="b", value=1)
     assert "since then 2 changed (train/b.png, train_labels/b.png)" in differs(root)
-    builder = prepare.create_builder(
-        YARD, data_dir=root.parent / "data", root=root, size=(8, 12)
-    )
+    builder = prepare.create_builder(YARD, data_dir=root.parent / "data", root=root, size=(8, 12))
     with pytest.raises(InputError, match="2 changed"):
         prepare.find_splits(builder)
 
