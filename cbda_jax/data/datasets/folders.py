@@ -202,14 +202,24 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
 
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
+        image, label = self.read(pair)
+        return self._stored(pair.image_id, image, label), label.shape
+
+    def read(
+        self, pair: Pair
+    ) -> tuple[UInt8[np.ndarray, "height width 3"], UInt8[np.ndarray, "label_height label_width"]]:
+        """The image and the train ids of a pair, as large as their files; void without a label.
+
+        Raises:
+            InputError: one of the files cannot be read, or the two do not fit together.
+        """
         photograph = images.read_photograph(pair.image.read(), pair.image.where)
         image = photograph.pixels
         # In several threads; a list takes that.
         self._converted += [(kind, pair.image.where) for kind in photograph.converted]
         if pair.label is None:
             # Void throughout, and as large as the image: picks and predictions need a size.
-            void = np.full(image.shape[:2], IGNORE, np.uint8)
-            return self._stored(pair.image_id, image, void), void.shape
+            return image, np.full(image.shape[:2], IGNORE, np.uint8)
         ids = self.read_ids(pair.label.read(), pair.label.where)
         if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
             found = f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels found, expected "
@@ -223,7 +233,7 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
                 f"{found}{expected}, as its image {pair.image.where} has; copy both again, or "
                 "leave the image out with a list of files"
             )
-        return self._stored(pair.image_id, image, self.train_ids[ids]), ids.shape
+        return image, self.train_ids[ids]
 
     def _stored(
         self,
