@@ -11,7 +11,7 @@ import numpy as np
 from cbda_jax import annotation, console, platform, reporting
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
-from cbda_jax.data import images, pipeline
+from cbda_jax.data import labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_atomic
 from cbda_jax.run import assembly, checks, outcome, workdir
@@ -345,10 +345,9 @@ class Experiment:
         """
         space, name = self.parts.space, self.config.data[role]
         data = self.parts.dataset(role)
-        values_of = data.encoding.inverse(space)
 
         def keep(index: int, prediction: np.ndarray) -> None:
-            content = images.encode(values_of[prediction])
+            content = labels.write(prediction, data.encoding, space)
             path = self.folder / "predictions" / f"{data.ids[index]}_pred.png"
             write_atomic(path, lambda file: file.write(content))
 
