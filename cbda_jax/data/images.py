@@ -39,6 +39,12 @@ def encode(array: UInt8[np.ndarray, "height width *channels"]) -> bytes:
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(array), level=1))
 
 
+def stored_size(data: bytes) -> tuple[int, int]:
+    """(height, width) of a PNG that `encode` wrote; nothing is decoded."""
+    width, height = struct.unpack_from(">II", data, 16)
+    return height, width
+
+
 def header(data: bytes, where: str) -> tuple[int, int, int]:
     """Reads (bit depth, colour type, interlace) of a PNG; `where` names the file in errors.
 

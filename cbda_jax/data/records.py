@@ -8,12 +8,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 from tqdm import tqdm
 
 from cbda_jax.data import images
 from cbda_jax.data.encoding import LabelEncoding, Labelling, check_labelling, read_labelling
-from cbda_jax.data.index import read_index, write_index
+from cbda_jax.data.index import Index, read_index, write_index
 from cbda_jax.data.prepare import create_builder, damaged, prepare_builder
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import BY_NUMBER
@@ -36,6 +36,7 @@ class Records:
         ids: image ids, in the order of the records (sorted, for the folder data sets).
         class_pixels: int64 `[n, C]`, labelled pixels of every class; from an index, no image is
             read.
+        sizes: int32 `[n, 2]`, (height, width) of every label; from the index too.
         labelling: which classes its train ids are, and which values of its files mean them.
 
     Args:
@@ -55,6 +56,7 @@ class Records:
     split: str
     ids: tuple[str, ...]
     class_pixels: Int64[np.ndarray, "images classes"]
+    sizes: Int32[np.ndarray, "images 2"]
     labelling: Labelling
 
     def __init__(
@@ -69,7 +71,7 @@ class Records:
         index = read_index(directory, split)
         if index is None:
             index = self._scan()
-        self.ids, self.class_pixels = index
+        self.ids, self.class_pixels, self.sizes = index
         if len(self.ids) != len(self._source):
             raise damaged(
                 directory,
@@ -185,18 +187,19 @@ class Records:
         except Exception as error:
             raise damaged(self.directory, error) from error
 
-    def _scan(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Reads ids and class pixels out of every record, and keeps them for the next time."""
-        ids, rows = [], []
+    def _scan(self) -> Index:
+        """Reads what an index says out of every record, and keeps it for the next time."""
+        ids, rows, sizes = [], [], []
         with self._damage():
             for i in tqdm(range(len(self._source)), desc="index", unit="image", disable=None):
                 example = self._source[i]
                 ids.append(example["image_id"].decode())
                 rows.append(example["class_pixels"])
-            class_pixels = np.stack(rows)
+                sizes.append(images.stored_size(example["label"]))
+            index = Index(tuple(ids), np.stack(rows), np.array(sizes, np.int32))
         with contextlib.suppress(InputError):  # The folder may be read-only.
-            write_index(self.directory, self.split, ids, class_pixels)
-        return tuple(ids), class_pixels
+            write_index(self.directory, self.split, index)
+        return index
 
 
 def _unsaid(classes: int, expected: Labelling | None) -> Labelling | None:

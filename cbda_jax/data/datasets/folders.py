@@ -19,9 +19,12 @@ from tqdm import tqdm
 from cbda_jax.data import images
 from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.pairs import Pair, read_list
-from cbda_jax.data.index import write_index
+from cbda_jax.data.index import Index, write_index
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import BY_NUMBER, label_space
+
+MOST_SIZES = 8
+"""Of native labels in a split. Every size is a program of its own, which is compiled."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -73,7 +76,7 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     """Base of the builders: subclasses say where files lie and what their values mean.
 
     Images are stored at the config's size, in the order of sorted ids; labels too or, with
-    `NATIVE_LABELS`, as large as their files.
+    `NATIVE_LABELS`, as large as their files: of at most `MOST_SIZES` sizes in a split.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -118,22 +121,23 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     def _generate_examples(
         self, split: str, pairs: list[Pair]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        ids, class_pixels = [], []
-        shapes: dict[tuple[int, ...], Pair] = {}
+        ids, class_pixels, sizes = [], [], []
+        first: dict[tuple[int, int], Pair] = {}
         # disable=None: no bar where standard error is no terminal.
         bar = tqdm(total=len(pairs), desc=f"{self.name} {split}", unit="image", disable=None)
         with bar:
-            for pair, (example, shape) in zip(
-                pairs, parallel_map(self._example, pairs), strict=True
-            ):
+            for pair, (example, _) in zip(pairs, parallel_map(self._example, pairs), strict=True):
                 bar.update()
-                shapes.setdefault(shape, pair)
-                if self.NATIVE_LABELS and len(shapes) > 1:
-                    raise _other_size(*shapes.items())
+                size = images.stored_size(example["label"])
+                first.setdefault(size, pair)
+                if self.NATIVE_LABELS and len(first) > MOST_SIZES:
+                    raise _many_sizes(first, f"{len(ids) + 1} of {len(pairs)} labels of {split!r}")
                 yield len(ids), example
                 ids.append(example["image_id"])
                 class_pixels.append(example["class_pixels"])
-        write_index(self.data_dir, split, ids, np.array(class_pixels, np.int64))
+                sizes.append(size)
+        index = Index(tuple(ids), np.array(class_pixels, np.int64), np.array(sizes, np.int32))
+        write_index(self.data_dir, split, index)
 
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
@@ -187,15 +191,19 @@ def _manual_dir(name: str, dl_manager: tfds.download.DownloadManager) -> Path:
         ) from error
 
 
-def _other_size(
-    first: tuple[tuple[int, ...], Pair], other: tuple[tuple[int, ...], Pair]
-) -> InputError:
-    (height, width), pair = other
-    (first_height, first_width), first_pair = first
+def _many_sizes(first: Mapping[tuple[int, int], Pair], among: str) -> InputError:
+    """More sizes than `MOST_SIZES`.
+
+    Args:
+        first: the first pair of each size, in the order in which they were found.
+        among: where they were found.
+    """
+    ((one_height, one_width), one), *_, ((height, width), pair) = first.items()
     return InputError(
-        f"{pair.label.where}: {width} x {height} pixels found, expected {first_width} x "
-        f"{first_height} as {first_pair.label.where} has, one size of all images of a split, in "
-        "which queries are placed; remove one of the two kinds"
+        f"{pair.label.where}: {width} x {height} pixels found, where {one.label.where} has "
+        f"{one_width} x {one_height}, {len(first)} different sizes in the first {among}, expected "
+        f"at most {MOST_SIZES}, as each has a program of its own; set label_size to a common "
+        "(height, width) for labels, or leave images out"
     )
 
 
