@@ -21,7 +21,7 @@ from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.reporting import MetricWriter
 from cbda_jax.run import experiment
-from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
+from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import determinism, hosts, local_devices
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
@@ -119,6 +119,7 @@ class Records:
     def __init__(self):
         random = np.random.default_rng(3)
         self.ids = tuple(map(str, range(IMAGES)))
+        self.sizes = np.tile(np.array(SIZE, np.int32), (IMAGES, 1))
         self.images = random.integers(0, 256, (IMAGES, *SIZE, 3)).astype(np.uint8)
         self.labels = random.integers(0, CLASSES + 1, (IMAGES, *SIZE)).astype(np.uint8)
         self.labels[self.labels == CLASSES] = 255
@@ -144,15 +145,15 @@ def evaluate_and_acquire(mesh, host, batch):
         graphdef,
         mesh,
         Scoring(score="random"),
-        Sizes(native=SIZE, via=SIZE),
+        SIZE,
         batch=batch,
         host=host,
     )
     earlier = [np.arange(i, dtype=np.int32) for i in range(IMAGES)]
     chosen, report = acquirer.choose(
         state,
-        Target(IMAGES, records.image, lambda index: (earlier[index], earlier[index])),
-        Request(number=2, picks_per_image=4, allocation="global"),
+        Target(records.sizes, records.image, lambda index: (earlier[index], earlier[index])),
+        Request(number=2, shares={SIZE: Share(4)}, allocation="global"),
     )
     return {
         "confusion": confusion,

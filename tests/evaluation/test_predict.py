@@ -148,6 +148,7 @@ class Pictures:
     """Eleven labelled images, which eight devices cannot share evenly."""
 
     ids = tuple(f"image{i}" for i in range(11))
+    sizes = np.tile(np.array(NATIVE, np.int32), (11, 1))
     images = pictures(11)
     labels = np.random.default_rng(1).choice([0, 1, 2, 3, 4, 255], (11, *NATIVE)).astype(np.uint8)
 

@@ -20,6 +20,7 @@ LABELS[1, 6:, :4] = 7
 
 class Pool:
     ids = IDS
+    sizes = np.tile(np.array([12, 16], np.int32), (2, 1))
 
     def __len__(self):
         return len(IDS)
@@ -123,7 +124,7 @@ class Recorder:
 def test_what_the_acquirer_is_told(tmp_path, method, most, knows):
     acquirer = Recorder()
     rounds_of(tmp_path, method)._choose(3, 9, STATE, acquirer, lambda: None)
-    assert acquirer.request == (3, 1, method.allocation, most)
+    assert acquirer.request == (3, {(12, 16): (1, most)}, method.allocation)
     truth = acquirer.target.truth
     assert (truth is not None) == knows
     if truth is not None:
