@@ -67,12 +67,11 @@ def prepare(dataset: str, data_dir: Path, **options: Any) -> None:
     prepare_builder(builder)
     for split in sorted(builder.info.splits):
         records = Records(builder.data_dir, split, builder.labelling)
-        first = records[0]
-        height, width = first["image"].shape[:2]
-        label_height, label_width = first["label"].shape
+        height, width = records.image(0).shape[:2]
+        sizes = " and ".join(f"{w} x {h}" for h, w in np.unique(records.sizes, axis=0).tolist())
         print(
             f"\n{dataset}/{split}: {len(records)} images of {width} x {height},"
-            f" labels of {label_width} x {label_height}, in {records.directory}"
+            f" labels of {sizes}, in {records.directory}"
         )
         print(class_table(records.classes, records.class_pixels))
 

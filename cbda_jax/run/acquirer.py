@@ -262,7 +262,7 @@ class Acquirer:
         def maps(params, frozen, image, index, previous, balance, number, truth):
             model = nnx.merge(self._graphdef, params, frozen)
             logits = model(models.normalize(image[None]))[0]
-            blocked = None if previous is None else self._blocked_by(*previous, native)
+            blocked = None if previous is None else self._blocked_by(*previous, native=native)
             return self.score(logits, index, blocked, balance, number, truth, native=native)
 
         return jax.jit(maps)
@@ -325,13 +325,13 @@ class Acquirer:
         """
 
         def replica(row, col):
-            return lax.map(lambda rc: self._blocked_by(*rc, native), (row, col))
+            return lax.map(lambda rc: self._blocked_by(*rc, native=native), (row, col))
 
         return sharding.per_replica(
             replica, self._mesh, in_specs=sharding.BATCH, out_specs=sharding.BATCH
         )
 
-    def _blocked_by(self, row, col, native: tuple[int, int]) -> jax.Array:
+    def _blocked_by(self, row, col, *, native: tuple[int, int]) -> jax.Array:
         return acquisition.blocked_mask(row, col, native, self._squares.block_radius)
 
     def _placed(
