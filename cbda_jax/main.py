@@ -91,8 +91,8 @@ def main(_: list[str]) -> None:
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         with hosts.session():
             if _MODE.value == "predict":
-                given = (None if path is None else Path(path) for path in (_IMAGES.value, _OUT.value))
-                predictor.predict(config, workdir, *given)
+                paths = [_IMAGES.value, _OUT.value]
+                predictor.predict(config, workdir, *(Path(p) if p else None for p in paths))
             else:
                 experiment.run(
                     config, workdir, mode=_MODE.value, profile=_PROFILE.value, until=_UNTIL.value

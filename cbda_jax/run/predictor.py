@@ -52,7 +52,8 @@ def predict(
         config: of `cbda_jax.config`.
         folder: workdir of a run, whose latest checkpoint predicts. Where there is no run,
             `pretrained` does, which has to be a whole network then.
-        images_in: a folder of PNG and JPEG images, at any depth and of any sizes; None: `data.test`.
+        images_in: a folder of PNG and JPEG images, at any depth and of any sizes; None:
+            `data.test`.
         out: where predictions go; a new or empty folder. None: `predicted` in the workdir.
 
     Raises:
