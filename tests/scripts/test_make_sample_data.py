@@ -103,7 +103,7 @@ def test_writes_only_where_it_may(script, tmp_path):
         make(tmp_path / "new", **{**COUNTS, "gtav": 0}, scale=SCALE)
     with pytest.raises(InputError, match="a folder that cannot be made"):
         make(tmp_path / "mine" / "thesis.tex", **COUNTS, scale=SCALE)
-    with pytest.raises(InputError, match=r"'kiti' found, expected some of .*; did you mean 'kitti'"):
+    with pytest.raises(InputError, match=r"'kiti' found, .*; did you mean 'kitti'"):
         make(tmp_path / "new", datasets=["kiti"], scale=SCALE)
 
 
