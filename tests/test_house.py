@@ -54,6 +54,8 @@ TESTED_ELSEWHERE = {
     "cbda_jax.acquisition.selection.vector_memory": "acquisition/selection/test_select.py",
     "cbda_jax.annotation.round_files": "annotation/test_answer_log.py",
     "cbda_jax.data.datasets.base": "data/test_prepare.py",
+    "cbda_jax.data.datasets.camvid": "data/datasets/test_published.py",
+    "cbda_jax.data.datasets.cityscapes_ids": "data/test_encoding.py",
     "cbda_jax.data.datasets.synthetic_city.builder": "data/datasets/test_synthetic_city_builder.py",
     "cbda_jax.data.datasets.synthetic_city.buildings": "data/datasets/test_synthetic_city.py",
     "cbda_jax.data.datasets.synthetic_city.canvas": "data/datasets/test_synthetic_city.py",

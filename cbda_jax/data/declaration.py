@@ -13,16 +13,14 @@ import numpy as np
 
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS, TRAIN_IDS
 from cbda_jax.data.datasets.patterns import Pattern
-from cbda_jax.data.encoding import Colour, LabelEncoding
+from cbda_jax.data.encoding import FORMS, Colour, LabelEncoding
 from cbda_jax.errors import InputError, near
 from cbda_jax.label_space import LabelSpace, palette_of
 
-FORMS = ("index", "grey", "colour")
-"""What the field `encoding` of a declaration may say of how label files hold values."""
 NAMED = MappingProxyType(
     {"cityscapes_ids": LABEL_IDS, "cityscapes_train_ids": TRAIN_IDS},
 )
-"""What else it may say: values that many data sets share, with their meaning."""
+"""What `encoding` may say beside a form: values that many data sets share, with their meaning."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Declaration:
     def layout(self) -> str:
         """Where files are expected, in a line, for errors."""
         patterns = dict.fromkeys(
-            re.sub(rf"\b{name}\b", "<split>", pattern)
+            re.sub(rf"(?<![a-z0-9]){name}(?![a-z0-9])", "<split>", pattern)
             for name, split in self.splits.items()
             for pattern in (split.images, split.labels)
             if pattern is not None
@@ -119,7 +117,7 @@ class Declaration:
             name: of the data set.
             values: `classes`: name -> colour, or names alone. `splits`: name -> `images`, `labels`,
                 `files` of a `Split`; or names alone, with `images` and `labels` beside them in
-                which {split} stands for the name. `encoding`: one of `FORMS`, or of `NAMED`.
+                which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of `NAMED`.
                 `values`: class -> value or values in the files (whole numbers; colours where the
                 encoding is "colour"); by default 0, 1, 2, ... or the class's colour. `void`: values
                 of no class. `label_size` and `folder` as above.
@@ -207,7 +205,7 @@ def _encoding(
             "what is of no class stands in void"
         )
     given = [(each, key) for key, held in meaning.items() for each in _each(held, colour, key)]
-    given += [(each, None) for each in _each([*void], colour, "void")]
+    given += [(each, None) for value in void for each in _each(value, colour, "void")]
     seen: dict[Any, str | None] = {}
     for each, key in given:
         if each in seen:
@@ -219,10 +217,10 @@ def _encoding(
     if not colour:
         shown = dict(zip(space.classes, palette, strict=True))
         colours = {v: shown[key] for v, key in seen.items() if key is not None}
-        return LabelEncoding(seen, f"values of {name}", colours)
+        return LabelEncoding(seen, f"values of {name}", colours, form)
     # Colours are numbered as they come. What is written of predictions has these colours again.
     return LabelEncoding(
-        dict(enumerate(seen.values())), f"colours of {name}", dict(enumerate(seen))
+        dict(enumerate(seen.values())), f"colours of {name}", dict(enumerate(seen)), form
     )
 
 
@@ -230,7 +228,7 @@ def _each(held: Any, colour: bool, key: str) -> Iterable[Any]:
     """One value or several, as several."""
     several = isinstance(held, Sequence) and not isinstance(held, str)
     if colour:
-        one = several and len(held) > 0 and not isinstance(held[0], Sequence)
+        one = not several or not held or not isinstance(held[0], Sequence)
         return [_colour(each, f"values: {key!r}") for each in ([held] if one else held)]
     found = [*held] if several else [held]
     for value in found:

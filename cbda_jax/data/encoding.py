@@ -22,6 +22,9 @@ from cbda_jax.label_space import IGNORE, LabelSpace
 Colour = tuple[int, int, int]
 """RGB, 0 to 255."""
 
+FORMS = ("index", "grey", "colour", "red16")
+"""Where label files hold their values: see `LabelEncoding.form`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelEncoding:
@@ -32,15 +35,21 @@ class LabelEncoding:
             other value in a file is an error.
         name: of the values, such as "Cityscapes label ids".
         colours: value -> RGB, for label files that are painted; empty: such files are refused.
+        form: where files hold their values; messages call it `encoding`. "index": in palette
+            indices or grey values; painted files are read too if all their colours are declared.
+            "grey": in grey levels, those of the palette if there is one. "colour": in `colours`.
+            "red16": in the red of 16-bit RGB.
         partial: a label space may have classes that no value means.
 
     Raises:
-        InputError: a value or a colour out of range, or no class at all.
+        InputError: a value or a colour out of range, no class at all, an unknown form, or a form
+            of colours without any.
     """
 
     classes: Mapping[int, str | None]
     name: str = dataclasses.field(default="label values", compare=False)
     colours: Mapping[int, Colour] = dataclasses.field(default_factory=dict, compare=False)
+    form: str = dataclasses.field(default="index", compare=False)
     partial: bool = dataclasses.field(default=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +60,16 @@ class LabelEncoding:
             raise InputError(
                 f"{self.name}: {bad[0] if bad else 'no class'} found, expected values and colours "
                 "of 0 to 255, and a class at least; correct the declaration"
+            )
+        if self.form not in FORMS:
+            raise InputError(
+                f"{self.name}: encoding {self.form!r} found, expected one of {', '.join(FORMS)}"
+                f"{near(str(self.form), FORMS)}; correct the declaration"
+            )
+        if self.form == "colour" and not colours:
+            raise InputError(
+                f"{self.name}: encoding 'colour' and no colours found, expected the colour of each "
+                "value; declare them"
             )
         object.__setattr__(self, "classes", MappingProxyType(classes))
         object.__setattr__(self, "colours", MappingProxyType(colours))
@@ -139,7 +158,8 @@ class LabelEncoding:
 
     def __reduce__(self):
         """Pickles the fields alone: a read-only mapping cannot be."""
-        return LabelEncoding, (dict(self.classes), self.name, dict(self.colours), self.partial)
+        fields = (dict(self.classes), self.name, dict(self.colours), self.form, self.partial)
+        return LabelEncoding, fields
 
 
 class Labelling(NamedTuple):

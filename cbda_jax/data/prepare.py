@@ -41,7 +41,7 @@ _BUILDERS: dict[str, str | type[LabelledBuilder] | Declaration] = {
     "kitti": "cbda_jax.data.datasets.kitti:KITTI",
     "mapillary": "cbda_jax.data.datasets.mapillary:MAPILLARY",
     "synthetic_city": "cbda_jax.data.datasets.synthetic_city.builder:SyntheticCity",
-    "synthia": "cbda_jax.data.datasets.synthia:Synthia",
+    "synthia": "cbda_jax.data.datasets.synthia:SYNTHIA",
     "uavid": "cbda_jax.data.datasets.uavid:UAVID",
 }
 

@@ -141,7 +141,7 @@ def check_files(config: Config, method: Method, mode: str) -> None:
 
     def look() -> None:
         for role in wanted:
-            checks.check_data_set(f"data.{role}", config.data[role], **_location(config, role))
+            checks.check_data_set(f"data.{role}", config.data[role], **location(config, role))
 
     hosts.first(look)
 
@@ -176,13 +176,13 @@ def open_records(config: Config, role: str) -> records.Records:
         InputError: an unknown data set; files that are not as expected; labels of other classes
             than the run's; files that were changed since it was prepared.
     """
-    where = _location(config, role)
+    where = location(config, role)
     opener = functools.partial(records.open_records, config.data[role], **where)
     prepared = hosts.first(lambda: opener(prepare=True))
     return prepared or opener(prepare=False)
 
 
-def _location(config: Config, role: str) -> dict[str, Any]:
+def location(config: Config, role: str) -> dict[str, Any]:
     """Where and how the data set of a role is prepared, for `create_builder`."""
     data, dataset = config.data, data_sets.dataset(config, config.data[role])
     name = config.data[role].partition("/")[0]

@@ -24,4 +24,6 @@ def get_config() -> ml_collections.ConfigDict:
             "full_supervision",
         )
     }
+    # Its picks are 32 pixels apart: no more than 165 an image.
+    sweep.arms["ripu_pixel"]["budgets"] = (PIXELS_100,)
     return sweep

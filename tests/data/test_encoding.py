@@ -82,6 +82,15 @@ def test_a_class_that_no_value_means():
         ({"classes": {256: "car"}}, "label values: 256 found, expected values and colours of 0"),
         ({"classes": {0: "car"}, "colours": {0: (0, 0, -1)}}, "label values: -1 found"),
         ({"classes": {0: None}}, "label values: no class found"),
+        (
+            {"classes": {0: "car"}, "form": "color"},
+            "label values: encoding 'color' found, expected one of index, grey, colour, red16; did "
+            "you mean 'colour'",
+        ),
+        (
+            {"classes": {0: "car"}, "form": "colour"},
+            "label values: encoding 'colour' and no colours found, expected the colour of each",
+        ),
     ],
 )
 def test_bad_declarations(fields, message):
@@ -90,9 +99,14 @@ def test_bad_declarations(fields, message):
 
 
 def test_an_encoding_can_be_pickled_and_not_changed():
-    copy = pickle.loads(pickle.dumps(LABEL_IDS))
-    assert copy == LABEL_IDS
-    assert (copy.name, copy.colours) == (LABEL_IDS.name, LABEL_IDS.colours)
+    for values in (LABEL_IDS, SYNTHIA_IDS):
+        copy = pickle.loads(pickle.dumps(values))
+        assert copy == values
+        assert (copy.name, copy.colours) == (values.name, values.colours)
+        assert copy.form == values.form
+    assert (LABEL_IDS.form, SYNTHIA_IDS.form) == ("index", "red16")
+    # Where files hold the values does not change what they mean.
+    assert LabelEncoding(LABEL_IDS.classes, form="grey") == LABEL_IDS
     with pytest.raises(TypeError):
         copy.classes[0] = "road"
 

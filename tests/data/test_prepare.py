@@ -35,10 +35,7 @@ def test_data_sets_are_registered_or_named_by_import_path():
     [
         ("gtaw", "data set: 'gtaw' found, expected one of .* cityscapes, .*; did you mean 'gtav'"),
         ("cbda_jax.data.datasets.gtav:GTAW", "found, expected an object .*; did you mean 'GTAV'"),
-        (
-            "cbda_jax.data.datasets.synthia:LAYOUT",
-            r"'RGB/\*.* found, expected a cbda_jax.data.d",
-        ),
+        ("cbda_jax.data.datasets.synthia:SYNTHIA_IDS", "found, expected a cbda_jax.data.declar"),
         ("no_such_module:Any", "ModuleNotFoundError: No module named 'no_such_module'"),
     ],
 )

@@ -35,7 +35,7 @@ def config_of(experiment, tmp_path, **changes):
 def check_labels(config, method):
     """Makes the builders of all that a run reads, as it does before it starts."""
     for role in assembly.roles(method, "train"):
-        prepare.create_builder(**assembly._location(config, role))
+        prepare.create_builder(**assembly.location(config, role))
 
 
 def test_classes_by_number_and_by_name(tmp_path):
@@ -56,7 +56,7 @@ def test_experiments_agree_with_their_data_sets(tmp_path, experiment):
 
 def test_drawn_scenes_have_any_subset_of_their_classes(tmp_path):
     config = config_of(synthia2city, tmp_path, data__source="synthetic_city/source_train")
-    location = assembly._location(config, "source")
+    location = assembly.location(config, "source")
     assert prepare.create_builder(**location).space is SYNTHIA_16
 
 
@@ -78,24 +78,24 @@ def test_a_class_that_a_data_set_has_not(tmp_path, registry):
 
 def test_where_data_sets_are(tmp_path):
     config = config_of(gta2city, tmp_path, data__root="~/data", data__source_files="list.txt")
-    source = assembly._location(config, "source")
+    source = assembly.location(config, "source")
     assert source["root"].endswith("/data/gtav")
     assert (source["size"], source["label_space"]) == ((720, 1280), CITYSCAPES_19)
     assert source["files"].name == "list.txt"
     assert "native_labels" not in source
     config.data.val = "cbda_jax.data.datasets.cityscapes:CITYSCAPES/val"
     config.data.target_files = "others.txt"
-    val, target = assembly._location(config, "val"), assembly._location(config, "target")
+    val, target = assembly.location(config, "val"), assembly.location(config, "target")
     assert val["root"].endswith("/data/cityscapes")
     assert "files" not in val
     assert target["files"].name == "others.txt"
     config.data.test = "synthetic_city/target_val"
-    drawn = assembly._location(config, "test")
+    drawn = assembly.location(config, "test")
     assert "root" not in drawn
     assert drawn["target_val"] == config.data.synthetic_city.target_val
 
 
 def test_labels_of_a_source_follow_its_images_and_those_of_a_target_do_not(tmp_path):
     config = config_of(gta2city, tmp_path, data__source="cityscapes", data__target="gtav")
-    assert assembly._location(config, "source")["native_labels"] is False
-    assert assembly._location(config, "target")["native_labels"] is True
+    assert assembly.location(config, "source")["native_labels"] is False
+    assert assembly.location(config, "target")["native_labels"] is True

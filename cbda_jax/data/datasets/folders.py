@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from cbda_jax.data import images
+from cbda_jax.data import images, labels
 from cbda_jax.data.datasets import sources
 from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.pairs import Pair, read_list, select
@@ -95,6 +95,10 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     # Published pairs whose image and label differ in size: each is resized as it is.
     KNOWN_MISMATCHES: ClassVar[frozenset[str]] = frozenset()
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._converted: list[tuple[str, str]] = []
+
     @property
     def source(self) -> SourceConfig:
         """The config this builder was made with."""
@@ -154,7 +158,7 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
 
     def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
         """Decodes a label file to the data set's own values, uint8 `[h, w]`."""
-        return images.read_label_ids(data, where, self.ENCODING.colours)
+        return labels.read_values(data, where, self.ENCODING)
 
     def generate_splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         """Split name -> records of its pairs."""
@@ -167,8 +171,14 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     def _noted_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[int, dict]]:
         """The records of a split, with what they were made of kept beside them at the end."""
         made_of = sources.Sources(pairs)
+        self._converted.clear()
         yield from self._generate_examples(split, made_of.pairs)
         made_of.write(self.data_dir, split)
+        by_kind = collections.defaultdict(list)
+        for kind, where in self._converted:
+            by_kind[kind].append(where)
+        for kind, files in sorted(by_kind.items()):
+            self.note(f"{split}: {len(files)} images read as RGB ({kind}), such as {min(files)}")
 
     def _generate_examples(
         self, split: str, pairs: list[Pair]
@@ -192,27 +202,38 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
 
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
-        image = images.read_image(pair.image.read(), pair.image.where)
+        image, label = self.read(pair)
+        return self._stored(pair.image_id, image, label), label.shape
+
+    def read(
+        self, pair: Pair
+    ) -> tuple[UInt8[np.ndarray, "height width 3"], UInt8[np.ndarray, "label_height label_width"]]:
+        """The image and the train ids of a pair, as large as their files; void without a label.
+
+        Raises:
+            InputError: one of the files cannot be read, or the two do not fit together.
+        """
+        photograph = images.read_photograph(pair.image.read(), pair.image.where)
+        image = photograph.pixels
+        # In several threads; a list takes that.
+        self._converted += [(kind, pair.image.where) for kind in photograph.converted]
         if pair.label is None:
             # Void throughout, and as large as the image: picks and predictions need a size.
-            void = np.full(image.shape[:2], IGNORE, np.uint8)
-            return self._stored(pair.image_id, image, void), void.shape
+            return image, np.full(image.shape[:2], IGNORE, np.uint8)
         ids = self.read_ids(pair.label.read(), pair.label.where)
         if ids.shape != image.shape[:2] and pair.image_id not in self.KNOWN_MISMATCHES:
+            found = f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels found, expected "
+            expected = f"{image.shape[1]} x {image.shape[0]}"
+            if ids.shape == photograph.unrotated:
+                raise InputError(
+                    f"{found}{expected}, to which its EXIF tag turns the image {pair.image.where}; "
+                    "save the image without the tag, or turn the label too"
+                )
             raise InputError(
-                f"{pair.label.where}: {ids.shape[1]} x {ids.shape[0]} pixels found, expected "
-                f"{image.shape[1]} x {image.shape[0]}, as its image {pair.image.where} has; copy "
-                "both again, or leave the image out with a list of files"
+                f"{found}{expected}, as its image {pair.image.where} has; copy both again, or "
+                "leave the image out with a list of files"
             )
-        present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
-        unknown = [int(i) for i in present if i not in self.ENCODING.classes]
-        if unknown:
-            raise InputError(
-                f"{pair.label.where}: unknown label ids {', '.join(map(str, unknown[:10]))} found, "
-                f"expected ids of {self.ENCODING.known}, not train ids; use the original label "
-                "files"
-            )
-        return self._stored(pair.image_id, image, self.train_ids[ids]), ids.shape
+        return image, self.train_ids[ids]
 
     def _stored(
         self,

@@ -109,11 +109,12 @@ def difference(
     gone: list[str] = []
     for split, pairs in splits.items():
         path = sources_path(directory, split)
+        if not path.exists():
+            if any(sources_path(directory, other).exists() for other in splits):
+                new.append(f"the split {split!r}")
+            continue
         before = _read(path)
         if before is None:
-            if not any(sources_path(directory, other).exists() for other in splits):
-                return None
-            new += [f"the split {split!r}"]
             continue
         now = {_absolute(file.path): file for file in _files(pairs) if file.path is not None}
         new += [_below(name, root) for name in sorted(now.keys() - before.keys())]

@@ -1,23 +1,12 @@
 """SYNTHIA-RAND-CITYSCAPES: 9,400 rendered street scenes (Ros et al., CVPR 2016)."""
 
-import os
-from collections.abc import Mapping
-from typing import ClassVar
-
-import numpy as np
-from jaxtyping import UInt8
-
-from cbda_jax.data import images
-from cbda_jax.data.datasets.folders import PairBuilder, SourceConfig
-from cbda_jax.data.datasets.pairs import Pair, match
-from cbda_jax.data.datasets.trees import Tree
+from cbda_jax.data.declaration import Declaration, Split
 from cbda_jax.data.encoding import LabelEncoding
-
-LAYOUT = "RGB/*.png and GT/LABELS/*.png"
-PARENTS = ("", "RAND_CITYSCAPES", "SYNTHIA_RAND_CITYSCAPES", "SYNTHIA-RAND-CITYSCAPES")
+from cbda_jax.label_space import SYNTHIA_16
 
 SYNTHIA_IDS = LabelEncoding(
     name="SYNTHIA ids",
+    form="red16",
     classes={
         0: None,
         1: "sky",
@@ -47,22 +36,14 @@ SYNTHIA_IDS = LabelEncoding(
 """What its label files hold, in their red channel."""
 
 
-class Synthia(PairBuilder):
-    """SYNTHIA as a source of 16 classes, at training size, one split "train"."""
-
-    BUILDER_CONFIGS: ClassVar[list[SourceConfig]] = [
-        SourceConfig(size=(760, 1280), label_space="synthia_16")
-    ]
-    ENCODING = SYNTHIA_IDS
-
-    def find_pairs(self, root: str | os.PathLike[str]) -> Mapping[str, list[Pair]]:
-        """Pairs RGB/*.png with GT/LABELS/*.png."""
-        tree = Tree(root, LAYOUT)
-        found = tree.find("RGB", ".png", parents=PARENTS)
-        targets = tree.find("GT/LABELS", ".png", parents=PARENTS)
-        listed = self.source.files is not None
-        return {"train": match(found, targets, ".png", ".png", self.note, listed=listed)}
-
-    def read_ids(self, data: bytes, where: str) -> UInt8[np.ndarray, "height width"]:
-        """Decodes 16-bit RGB labels to SYNTHIA ids, uint8 `[h, w]`."""
-        return images.read_synthia_ids(data, where)
+SYNTHIA = Declaration(
+    "synthia",
+    SYNTHIA_16,
+    SYNTHIA_IDS,
+    {"train": Split("RGB/**/{id}.png", "GT/LABELS/**/{id}.png")},
+    size=(760, 1280),
+    native_labels=False,
+    parents=("", "RAND_CITYSCAPES", "SYNTHIA_RAND_CITYSCAPES", "SYNTHIA-RAND-CITYSCAPES"),
+    about="SYNTHIA as a source of 16 classes: images and labels at training size, one split.",
+)
+"""`RGB/*.png` and `GT/LABELS/*.png`, below the root or the folder that the archive makes."""

@@ -89,7 +89,7 @@ def test_errors(files, tmp_path):
     label = root / "gtFine" / "val" / "lindau" / "lindau_000000_000019_gtFine_labelIds.png"
     Image.fromarray(np.full((32, 64), 255, np.uint8)).save(label)
     with pytest.raises(
-        InputError, match=r"labelIds\.png: unknown label ids 255 found, .* train ids"
+        InputError, match=r"labelIds\.png: label values 255 \(2,048 pixels\) .* train ids"
     ):
         opened(root, tmp_path)
     label.unlink()

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+import image_files
 import numpy as np
 import pytest
 from PIL import Image
@@ -134,9 +135,28 @@ def test_folder_names(tmp_path, monkeypatch):
 def test_unknown_values_are_told_by_those_declared(root, tmp_path):
     Image.fromarray(np.full((8, 12), 3, np.uint8)).save(root / "labels" / "0.png")
     with pytest.raises(
-        InputError, match=r"0\.png: unknown label ids 3 found, expected ids of 0, 7,"
+        InputError, match=r"0\.png: label values 3 \(96 pixels\) .* expected 0, 7,.* as a class or"
     ):
         opened(root, tmp_path, "cityscapes_19")
+
+
+def test_an_image_that_its_tag_turns(root, tmp_path):
+    path = root / "images" / "1.png"
+    stored = Image.open(path).copy()
+    stored.save(path, exif=image_files.oriented(6))
+    with pytest.raises(InputError) as error:
+        opened(root, tmp_path, "cityscapes_19")
+    assert str(error.value) == (
+        f"{root}/labels/1.png: 12 x 8 pixels found, expected 8 x 12, to which its EXIF tag turns "
+        f"the image {path}; save the image without the tag, or turn the label too"
+    )
+    label = root / "labels" / "1.png"
+    turned = np.rot90(np.asarray(Image.open(label)), -1)
+    Image.fromarray(turned).save(label)
+    records = opened(root, tmp_path, "cityscapes_19", size=(12, 8))
+    np.testing.assert_array_equal(records.image(1), np.rot90(np.asarray(stored), -1))
+    expected = Pets.ENCODING.table(CITYSCAPES_19)[turned]
+    np.testing.assert_array_equal(records.label(1), expected)
 
 
 def test_the_map_keeps_the_order_and_stops_at_an_error():

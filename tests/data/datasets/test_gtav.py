@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import images
+from cbda_jax.data import labels
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.prepare import create_builder, prepare_builder
 from cbda_jax.data.records import open_records
@@ -76,7 +76,7 @@ def test_all_kinds_of_label_files_read_alike(tmp_path, kind):
     ids = np.array([[7, 11, 26, 33, 23], [17, 19, 20, 0, 5]], np.uint8)
     write_label(tmp_path / "label.png", ids, kind)
     data = (tmp_path / "label.png").read_bytes()
-    read = images.read_label_ids(data, "label.png", LABEL_IDS.colours)
+    read = labels.read_values(data, "label.png", LABEL_IDS)
     np.testing.assert_array_equal(read, ids)
 
 
@@ -199,7 +199,7 @@ def same_name(root):
 
 
 def not_a_png(root):
-    Image.new("RGB", (96, 52)).save(root / "images" / "00010.png", "JPEG")
+    Image.new("RGB", (96, 52)).save(root / "images" / "00010.png", "TIFF")
 
 
 def other_size(root):
@@ -217,7 +217,7 @@ def unknown_colours(root):
 
 
 def sixteen_bits(root):
-    Image.fromarray(np.zeros((52, 96), np.uint16)).save(root / "labels" / "00010.png")
+    Image.fromarray(np.full((52, 96), 256, np.uint16)).save(root / "labels" / "00010.png")
 
 
 @pytest.mark.parametrize(
@@ -241,36 +241,36 @@ def sixteen_bits(root):
         (truncated_label, r"labels/00010\.png: a damaged PNG \("),
         (
             truncated_header,
-            r"labels/00010\.png: a file that begins with b'\\x89PNG\\r\\n\\x1a\\n' found",
+            r"labels/00010\.png: a damaged PNG \(truncated after 20 bytes\) found",
         ),
         (empty_file, r"labels/00010\.png: an empty file found, expected a PNG"),
-        (empty_image, r"images/00010\.png: an empty file found, expected a PNG; copy it again"),
-        (text, r"labels/00010\.png: a file that begins with b'<html>40' found, expected a PNG"),
+        (empty_image, r"images/00010\.png: an empty file found, expected a PNG or JPEG; copy it"),
+        (text, r"labels/00010\.png: an HTML page found, expected a PNG; copy or download it"),
         (one_flipped_bit, r"labels/00010\.png: a damaged PNG \(the checksum of its part b'IDAT'"),
         (
             four_bits,
-            r"labels/00010\.png: a PNG of 4 bits and colour type 0 found, expected 8-bit",
+            r"labels/00010\.png: a 4-bit grey PNG found, expected an 8-bit grey or a palette PNG",
         ),
         (
             same_name,
             r"images/again/00010\.png: the same name as .*images/00010\.png found,",
         ),
-        (not_a_png, r"images/00010\.png: a file that begins with b'\\xff\\xd8"),
+        (not_a_png, r"images/00010\.png: a TIFF file found, expected a PNG or JPEG; convert"),
         (
             other_size,
             r"labels/00010\.png: 95 x 52 pixels found, expected 96 x 52, as its image",
         ),
         (
             unknown_ids,
-            r"labels/00010\.png: unknown label ids 77, 255 found, expected .* 0 to 34,",
+            r"labels/00010\.png: label values 77 \(1 pixel\), 255 .* 0 to 34; .* train ids",
         ),
         (
             unknown_colours,
-            r"labels/00010\.png: 1 colours that no class has, such as \(1, 2, 3\),",
+            r"labels/00010\.png: .* 1 colours that no class has, \(1, 2, 3\) \(4,992 pixels\)",
         ),
         (
             sixteen_bits,
-            r"labels/00010\.png: a PNG of 16 bits and colour type 0 found, expected 8",
+            r"labels/00010\.png: a 16-bit grey PNG with values up to 256 found, expected",
         ),
     ],
 )

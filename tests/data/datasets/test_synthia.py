@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cbda_jax.data import images
-from cbda_jax.data.datasets.synthia import SYNTHIA_IDS, Synthia
+from cbda_jax.data import labels
+from cbda_jax.data.datasets.declared import builder_of
+from cbda_jax.data.datasets.synthia import SYNTHIA, SYNTHIA_IDS
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import SYNTHIA_13, SYNTHIA_16
@@ -41,7 +42,7 @@ def test_red_channel_is_the_class():
         )
     )
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)))[..., 0], ids)
-    np.testing.assert_array_equal(images.read_synthia_ids(label_png(ids), "x"), ids)
+    np.testing.assert_array_equal(labels.read_values(label_png(ids), "x", SYNTHIA_IDS), ids)
 
 
 @pytest.mark.parametrize("parent", ["", "RAND_CITYSCAPES"])
@@ -65,7 +66,7 @@ def test_records(tmp_path, parent, name, space):
 
 
 def test_default_is_the_recipe():
-    config = Synthia.BUILDER_CONFIGS[0]
+    config = builder_of(SYNTHIA).BUILDER_CONFIGS[0]
     assert (config.size, config.label_space) == ((760, 1280), "synthia_16")
     assert config.name == "h760_w1280_c16"
 
@@ -81,7 +82,7 @@ def test_other_kinds_of_label_files_are_refused(tmp_path):
 
     path = folder / "GT" / "LABELS" / "0000001.png"
     Image.fromarray(ids).save(path)
-    with pytest.raises(InputError, match=r"0000001\.png: a PNG of 8 bits .* 16-bit RGB labels"):
+    with pytest.raises(InputError, match=r"0000001\.png: an 8-bit grey PNG .* a 16-bit RGB PNG"):
         opened()
     path.write_bytes(label_png(ids)[:-200])
     with pytest.raises(InputError, match=r"0000001\.png: a damaged PNG"):
@@ -89,9 +90,8 @@ def test_other_kinds_of_label_files_are_refused(tmp_path):
     wide = np.zeros((20, 46, 3), np.uint16)
     wide[0, :3, 0] = 23, 300, 65535
     path.write_bytes(bytes(imagecodecs.png_encode(wide)))
-    with pytest.raises(
-        InputError, match=r"0000001\.png: unknown label ids 23, 255 found.* 0 to 22"
-    ):
+    unknown = r"label values 23 \(1 pixel\), 300 \(1 pixel\), 65535 \(1 pixel\) that .* 0 to 22"
+    with pytest.raises(InputError, match=rf"0000001\.png: {unknown}"):
         opened()
     path.write_bytes(label_png(ids))
     assert len(opened()) == 2
