@@ -22,7 +22,7 @@ from ml_collections import config_flags
 
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, Paused
-from cbda_jax.run import experiment
+from cbda_jax.run import experiment, predictor
 from cbda_jax.runtime import determinism, hosts
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -34,9 +34,19 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "evaluate", "acquire"],
+    ["train", "evaluate", "acquire", "predict"],
     "train: the whole loop. evaluate: the latest checkpoint, predictions written as PNGs. "
-    "acquire: one round from the latest checkpoint, its queries written, no training.",
+    "acquire: one round from the latest checkpoint, its queries written, no training. "
+    "predict: the latest checkpoint, or a network of --config.pretrained, on --images.",
+)
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "With --mode=predict: a folder of PNG or JPEG images; without it, data.test, which needs no "
+    "labels then.",
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "With --mode=predict: a new folder for predictions; by default WORKDIR/predicted."
 )
 _PROFILE = flags.DEFINE_integer(
     "profile",
@@ -73,11 +83,20 @@ def main(_: list[str]) -> None:
         determinism.request()
     try:
         workdir = _workdir(config)
+        if _MODE.value != "predict" and (_IMAGES.value or _OUT.value):
+            raise InputError(
+                f"--images, --out: found with --mode={_MODE.value}, expected with --mode=predict "
+                "alone; set the mode, or leave them out"
+            )
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         with hosts.session():
-            experiment.run(
-                config, workdir, mode=_MODE.value, profile=_PROFILE.value, until=_UNTIL.value
-            )
+            if _MODE.value == "predict":
+                paths = [_IMAGES.value, _OUT.value]
+                predictor.predict(config, workdir, *(Path(p) if p else None for p in paths))
+            else:
+                experiment.run(
+                    config, workdir, mode=_MODE.value, profile=_PROFILE.value, until=_UNTIL.value
+                )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         hosts.leave(2)

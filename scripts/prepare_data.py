@@ -40,9 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = ", ".join(known_datasets())
-    parser.add_argument(
-        "dataset", nargs="?", help=f"{names}, or an import path, my_module:MY_DATA"
-    )
+    parser.add_argument("dataset", nargs="?", help=f"{names}, or an import path, my_module:MY_DATA")
     parser.add_argument("--config", help="an experiment, whose data sets are meant")
     parser.add_argument("--root", type=Path, help="folder of the data set's files")
     parser.add_argument(
@@ -122,12 +120,11 @@ def prepare(name: str, **location: Any) -> None:
     prepare_builder(builder)
     for split in sorted(builder.info.splits):
         records = Records(builder.data_dir, split, builder.labelling)
-        first = records[0]
-        height, width = first["image"].shape[:2]
-        label_height, label_width = first["label"].shape
+        height, width = records.image(0).shape[:2]
+        sizes = " and ".join(f"{w} x {h}" for h, w in np.unique(records.sizes, axis=0).tolist())
         print(
             f"\n{name}/{split}: {len(records)} images of {width} x {height},"
-            f" labels of {label_width} x {label_height}, in {records.directory}"
+            f" labels of {sizes}, in {records.directory}"
         )
         print(class_table(records.classes, records.class_pixels))
 
@@ -153,7 +150,8 @@ def inspect(name: str, out: Path, **location: Any) -> int:
 
     def done(split: str, so_far: int, all_of_them: int) -> None:
         if split not in bars:
-            bars[split] = tqdm(total=all_of_them, desc=f"{name} {split}", unit="image", disable=None)
+            title = f"{name} {split}"
+            bars[split] = tqdm(total=all_of_them, desc=title, unit="image", disable=None)
         bars[split].update()
         if so_far == all_of_them:
             bars[split].close()

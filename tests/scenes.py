@@ -21,13 +21,14 @@ from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.reporting import MetricWriter
 from cbda_jax.run import experiment
-from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
+from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import determinism, hosts, local_devices
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 from cbda_jax.training import TrainState
 
 IMAGES, CLASSES, SIZE = 9, 5, (16, 24)
+SMALL = (12, 20)  # of the labels of every other image
 
 
 def end_together(index, count, coordinator, scene, victim):
@@ -114,14 +115,17 @@ class Thresholds(nnx.Module):
 
 
 class Records:
-    """Random images and labels, with some pixels to be ignored."""
+    """Random images and labels of two sizes, with some pixels to be ignored."""
 
     def __init__(self):
         random = np.random.default_rng(3)
         self.ids = tuple(map(str, range(IMAGES)))
+        self.sizes = np.array([SMALL if i % 2 else SIZE for i in range(IMAGES)], np.int32)
         self.images = random.integers(0, 256, (IMAGES, *SIZE, 3)).astype(np.uint8)
         self.labels = random.integers(0, CLASSES + 1, (IMAGES, *SIZE)).astype(np.uint8)
         self.labels[self.labels == CLASSES] = 255
+        # What lies outside of the smaller ones.
+        self.labels[1::2, SMALL[0] :] = self.labels[1::2, :, SMALL[1] :] = 255
 
     def __len__(self):
         return IMAGES
@@ -130,7 +134,8 @@ class Records:
         return self.images[index]
 
     def label(self, index):
-        return self.labels[index].copy()
+        height, width = self.sizes[index]
+        return self.labels[index, :height, :width].copy()
 
 
 def evaluate_and_acquire(mesh, host, batch):
@@ -138,21 +143,27 @@ def evaluate_and_acquire(mesh, host, batch):
     graphdef, params, frozen = nnx.split(Thresholds(), nnx.Param, ...)
     state = TrainState(step=jnp.int32(0), params=params, frozen=frozen, opt_state=())
     records, kept = Records(), {}
+
+    def keep(index, prediction):
+        assert prediction.shape == tuple(records.sizes[index])
+        (height, width), kept[index] = prediction.shape, np.full(SIZE, 255, np.uint8)
+        kept[index][:height, :width] = prediction
+
     evaluator = Evaluator(graphdef, mesh, num_classes=CLASSES, flip=True, batch=batch, host=host)
-    confusion = evaluator.confusion(state, records, keep=kept.__setitem__)
+    confusion = evaluator.confusion(state, records, keep=keep)
     acquirer = Acquirer(
         graphdef,
         mesh,
         Scoring(score="random"),
-        Sizes(native=SIZE, via=SIZE),
+        SIZE,
         batch=batch,
         host=host,
     )
     earlier = [np.arange(i, dtype=np.int32) for i in range(IMAGES)]
     chosen, report = acquirer.choose(
         state,
-        Target(IMAGES, records.image, lambda index: (earlier[index], earlier[index])),
-        Request(number=2, picks_per_image=4, allocation="global"),
+        Target(records.sizes, records.image, lambda index: (earlier[index], earlier[index])),
+        Request(number=2, shares={SIZE: Share(4), SMALL: Share(2)}, allocation="global"),
     )
     return {
         "confusion": confusion,

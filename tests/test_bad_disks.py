@@ -186,7 +186,7 @@ def logs(folder):
     """Query log and answers of a run."""
     log = QueryLog(folder / "queries")
     return AnswerLog(
-        folder / "answers", log, classes=tuple("abcdefghijklmnopqrs"), shape=(400, 100)
+        folder / "answers", log, classes=tuple("abcdefghijklmnopqrs"), sizes={"a": (400, 100)}
     )
 
 
@@ -228,7 +228,7 @@ def test_the_answers_survive_a_read_only_disk(mounted):
         assert "Read-only file system" in refused(found.write, answers(1))
         assert logs(mounted.folder).rounds == []
         other = AnswerLog(
-            mounted.folder / "other", QueryLog(mounted.folder / "none"), classes="ab", shape=(9, 9)
+            mounted.folder / "other", QueryLog(mounted.folder / "none"), classes="ab", sizes={}
         )
         assert "Read-only file system" in refused(other.make_folder)
     assert contents(mounted.folder) == before

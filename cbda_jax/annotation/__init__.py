@@ -21,7 +21,7 @@ from cbda_jax.annotation.oracles import (
     Setting,
     create_oracle,
 )
-from cbda_jax.annotation.queries import Queries, queried_mask
+from cbda_jax.annotation.queries import ImageSizes, Queries, queried_mask
 from cbda_jax.annotation.query_log import QueryLog
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Answers",
     "AnswersPending",
     "GroundTruthOracle",
+    "ImageSizes",
     "LabelledImages",
     "Oracle",
     "Pending",

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int64, Integer
 
 from cbda_jax.annotation.answers import UNANSWERED, VOID, Answers, pixels_inside
+from cbda_jax.annotation.queries import ImageSizes
 
 _PART = 2**16  # queries counted at a time
 _BINS = 20  # of a histogram: as many bars as can be told apart
@@ -50,13 +51,13 @@ class Tally:
         return Tally(*itertools.starmap(operator.add, pairs))
 
 
-def tally(answers: Answers, num_classes: int, shape: tuple[int, int]) -> Tally:
+def tally(answers: Answers, num_classes: int, sizes: ImageSizes) -> Tally:
     """Counts the answers of a round.
 
     Args:
         answers: without a class from `num_classes` on.
         num_classes: C.
-        shape: (height, width) of the labels.
+        sizes: of the images.
     """
     queries, radius = answers.queries, answers.queries.radius
     pixels = answers.counts[[*range(num_classes), VOID]]
@@ -85,7 +86,7 @@ def tally(answers: Answers, num_classes: int, shape: tuple[int, int]) -> Tally:
         boundary=boundary,
         unranked=int((queries.score[answers.answered] <= 0).sum()),
         unanswered=len(queries) - regions,
-        unanswered_pixels=int(pixels_inside(queries, shape).sum() - pixels.sum()),
+        unanswered_pixels=int(pixels_inside(queries, sizes).sum() - pixels.sum()),
     )
 
 
@@ -166,7 +167,7 @@ def reliability(
 def analyse(
     rounds: Sequence[Answers],
     names: Sequence[str],
-    shape: tuple[int, int],
+    sizes: ImageSizes,
     *,
     pool_pixels: Mapping[str, int] | None = None,
 ) -> dict[str, Any] | None:
@@ -175,7 +176,7 @@ def analyse(
     Args:
         rounds: the answers to each.
         names: of the C classes, by train id.
-        shape: (height, width) of the labels.
+        sizes: of the images.
         pool_pixels: pixels of every class in the whole pool, where its ground truth is known.
 
     Returns:
@@ -199,7 +200,7 @@ def analyse(
     """
     if not rounds:
         return None
-    found = [tally(answers, len(names), shape) for answers in rounds]
+    found = [tally(answers, len(names), sizes) for answers in rounds]
     asked = [answers.queries for answers in rounds]
     number = [np.bincount(q.image, minlength=len(q.image_ids)) for q in asked]
     so_far = list(itertools.accumulate(found))

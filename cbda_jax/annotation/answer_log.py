@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cbda_jax.annotation.answers import Answers, problem
-from cbda_jax.annotation.queries import Queries, repeated, where
+from cbda_jax.annotation.queries import ImageSizes, Queries, repeated, where
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.annotation.round_files import (
     RESTORE,
@@ -32,7 +32,7 @@ class AnswerLog:
         folder: where the files are.
         log: what was asked; its queries lie inside of their images.
         classes: C names, by train id.
-        shape: (height, width) of the labels.
+        sizes: of the images.
 
     Attributes:
         rounds: the answers to each round, from the first on.
@@ -43,13 +43,11 @@ class AnswerLog:
             query log is of a version that kept no answers.
     """
 
-    def __init__(
-        self, folder: Path, log: QueryLog, *, classes: Sequence[str], shape: tuple[int, int]
-    ):
+    def __init__(self, folder: Path, log: QueryLog, *, classes: Sequence[str], sizes: ImageSizes):
         self.folder = Path(folder)
         self._log = log
         self._classes = tuple(classes)
-        self._shape = shape
+        self._sizes = sizes
         self.rounds: list[Answers] = []
         check_version(self.folder, log.folder)
         found = len(round_paths(self.folder))
@@ -97,7 +95,7 @@ class AnswerLog:
                 f"{path}: answers to other queries found, of round {answers.round}, expected those "
                 f"to round {queries.round}; correct the oracle"
             )
-        found = problem(answers, len(self._classes), self._shape)
+        found = problem(answers, len(self._classes), self._sizes)
         if found is not None:
             raise InputError(f"{path}: {found}; correct the oracle")
         header = {
@@ -133,7 +131,7 @@ class AnswerLog:
             answers = Answers(queries, arrays["patches"], about)
         except InputError as error:
             raise InputError(f"{path}: {error}; {RESTORE}") from error
-        found = problem(answers, len(self._classes), self._shape)
+        found = problem(answers, len(self._classes), self._sizes)
         if found is not None:
             raise InputError(f"{path}: {found}; {RESTORE}")
         self.rounds.append(answers)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Shaped, UInt8
 
-from cbda_jax.annotation.queries import Queries
+from cbda_jax.annotation.queries import ImageSizes, Queries, own_sizes
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import IGNORE, UNANSWERED
 
@@ -85,17 +85,18 @@ def cut(
     return np.lib.stride_tricks.sliding_window_view(padded, (side, side))[row, col]
 
 
-def pixels_inside(queries: Queries, shape: tuple[int, int]) -> Int64[np.ndarray, " n"]:
-    """How many pixels of each query's square lie inside of an image of (height, width)."""
+def pixels_inside(queries: Queries, sizes: ImageSizes) -> Int64[np.ndarray, " n"]:
+    """How many pixels of each query's square lie inside of its image."""
+    height, width = own_sizes(queries, sizes)
     sides = []
-    for centre, length in ((queries.row, shape[0]), (queries.col, shape[1])):
+    for centre, length in ((queries.row, height), (queries.col, width)):
         centre = centre.astype(np.int64)
         low = np.maximum(centre - queries.radius, 0)
         sides.append(np.minimum(centre + queries.radius, length - 1) - low + 1)
     return sides[0] * sides[1]
 
 
-def problem(answers: Answers, num_classes: int, shape: tuple[int, int]) -> str | None:
+def problem(answers: Answers, num_classes: int, sizes: ImageSizes) -> str | None:
     """What cannot be of the answers to queries that lie inside of their images; None if all can.
 
     Says what was found and what was expected.
@@ -106,12 +107,16 @@ def problem(answers: Answers, num_classes: int, shape: tuple[int, int]) -> str |
             f"class {num_classes + unknown[0]} found, expected 0 to {num_classes - 1}, {VOID} for "
             f"void or {UNANSWERED} for unanswered"
         )
-    queries, (height, width) = answers.queries, shape
-    radius = queries.radius
+    queries, radius = answers.queries, answers.queries.radius
+    height, width = own_sizes(queries, sizes)
     near = (queries.row < radius) | (queries.row >= height - radius)
     near |= (queries.col < radius) | (queries.col >= width - radius)
     (border,) = np.nonzero(near)
-    inside = cut(np.zeros(shape, np.uint8), queries.row[border], queries.col[border], radius) == 0
+    around = np.arange(-radius, radius + 1)
+    row, col = (centre[border, None] + around for centre in (queries.row, queries.col))
+    down = (row >= 0) & (row < height[border, None])
+    right = (col >= 0) & (col < width[border, None])
+    inside = down[:, :, None] & right[:, None, :]
     if (answers.patches[border][~inside] != UNANSWERED).any():
         return f"answers outside of the image found, expected {UNANSWERED} for unanswered there"
     return None

@@ -3,16 +3,19 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Integer, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, Integer, UInt8
 
 # Rows and columns from here on are of no image. Two of them and an image fit into 64 bits.
 _LARGEST = 2**20
+
+ImageSizes = Mapping[str, tuple[int, int]]
+"""(height, width) of the native label of every image of a pool, by image id."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,21 @@ def queried_mask(
     np.add.at(edges, (top, right), -1)
     np.add.at(edges, (bottom, left), -1)
     return edges.cumsum(0).cumsum(1)[:height, :width] > 0
+
+
+def own_sizes(
+    queries: Queries, sizes: ImageSizes
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """(height, width) of the image that each query is about.
+
+    Args:
+        queries: of images that all have a size.
+        sizes: of the pool.
+    """
+    # Of the pool first: there are many more queries than images.
+    of_images = np.array([sizes[i] for i in queries.image_ids], np.int64).reshape(-1, 2)
+    height, width = of_images[queries.image].T
+    return height, width
 
 
 def problem(queries: Queries, previous: Queries | None) -> str | None:

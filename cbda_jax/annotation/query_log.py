@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from cbda_jax.annotation.queries import Queries, difference, problem, repeated, where
+from cbda_jax.annotation.queries import (
+    ImageSizes,
+    Queries,
+    difference,
+    own_sizes,
+    problem,
+    repeated,
+    where,
+)
 from cbda_jax.annotation.round_files import (
     RESTORE,
     read_round,
@@ -80,29 +88,30 @@ class QueryLog:
             write_round(path, header, {"image_ids": ids, **columns})
         self.rounds.append(queries)
 
-    def check_pool(self, image_ids: Sequence[str], shape: Sequence[int]) -> None:
+    def check_pool(self, sizes: ImageSizes) -> None:
         """Checks that the queries are about a pool's images and lie inside of them.
 
         Args:
-            image_ids: of the pool, in any order.
-            shape: (height, width) of the native labels.
+            sizes: of the pool's images, in any order.
 
         Raises:
             InputError: they are of other images, or outside.
         """
-        height, width = shape
         for queries in self.rounds:
             path = self.path(queries.round)
-            if queries.image_ids != tuple(sorted(image_ids)):
+            if queries.image_ids != tuple(sorted(sizes)):
+                differing = difference(queries.image_ids, tuple(sizes))
                 raise InputError(
-                    f"{path}: queries of {difference(queries.image_ids, image_ids)} in the target "
-                    f"data set; name the data it was asked about, or {RESTORE}"
+                    f"{path}: queries of {differing} in the target data set; name the data it was "
+                    f"asked about, or {RESTORE}"
                 )
+            height, width = own_sizes(queries, sizes)
             outside = np.flatnonzero((queries.row >= height) | (queries.col >= width))
             if len(outside):
+                first = int(outside[0])
                 raise InputError(
                     f"{path}: {len(outside)} queries outside of their images, such as "
-                    f"{where(queries, int(outside[0]))}; expected labels of {height} x {width} "
+                    f"{where(queries, first)}; expected labels of {height[first]} x {width[first]} "
                     f"(height x width); name the data it was asked about, or {RESTORE}"
                 )
 

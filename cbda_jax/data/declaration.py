@@ -117,8 +117,8 @@ class Declaration:
             name: of the data set.
             values: `classes`: name -> colour, or names alone. `splits`: name -> `images`, `labels`,
                 `files` of a `Split`; or names alone, with `images` and `labels` beside them in
-                which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of `NAMED`.
-                `values`: class -> value or values in the files (whole numbers; colours where the
+                which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of
+                `NAMED`. `values`: class -> value or values in the files (whole numbers; colours where the
                 encoding is "colour"); by default 0, 1, 2, ... or the class's colour. `void`: values
                 of no class. `label_size` and `folder` as above.
 

@@ -1,12 +1,30 @@
-"""The index of a prepared split: ids and class statistics, without reading a single image."""
+"""The index of a prepared split: ids, sizes and class statistics, without reading an image."""
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from cbda_jax.files import read_npz, write_npz
+
+
+class Index(NamedTuple):
+    """What is known of the n records of a split, in their order.
+
+    Attributes:
+        ids: of the images.
+        class_pixels: int64 `[n, C]`, pixels of every class in the stored labels.
+        sizes: int32 `[n, 2]`, (height, width) of the stored labels.
+        native_sizes: int32 `[n, 2]`, of the images' files where the labels are stored at a common
+            size, else as `sizes`.
+    """
+
+    ids: tuple[str, ...]
+    class_pixels: Int64[np.ndarray, "images classes"]
+    sizes: Int32[np.ndarray, "images 2"]
+    native_sizes: Int32[np.ndarray, "images 2"]
 
 
 def index_path(directory: str | os.PathLike[str], split: str) -> Path:
@@ -14,12 +32,7 @@ def index_path(directory: str | os.PathLike[str], split: str) -> Path:
     return Path(directory) / f"index-{split}.npz"
 
 
-def write_index(
-    directory: str | os.PathLike[str],
-    split: str,
-    image_ids: list[str],
-    class_pixels: Int64[np.ndarray, "images classes"],
-) -> None:
+def write_index(directory: str | os.PathLike[str], split: str, index: Index) -> None:
     """Writes the index of a split, atomically; a builder calls it after its last example.
 
     While TFDS prepares a data set, `builder.data_dir` is a temporary folder that is renamed at the
@@ -28,26 +41,32 @@ def write_index(
     Args:
         directory: the folder of the prepared data set.
         split: its name.
-        image_ids: n ids, in the order of the records.
-        class_pixels: int64 `[n, C]`, pixels of every class in the stored labels.
+        index: what is known of it.
     """
-    ids = np.array(image_ids, np.str_)
-    write_npz(index_path(directory, split), image_ids=ids, class_pixels=class_pixels)
+    write_npz(
+        index_path(directory, split),
+        image_ids=np.array(index.ids, np.str_),
+        class_pixels=index.class_pixels,
+        sizes=index.sizes,
+        native_sizes=index.native_sizes,
+    )
 
 
-def read_index(
-    directory: str | os.PathLike[str], split: str
-) -> tuple[tuple[str, ...], Int64[np.ndarray, "images classes"]] | None:
-    """Reads (ids, class pixels) of a split, or None where there is no index, or a damaged one.
+def read_index(directory: str | os.PathLike[str], split: str) -> Index | None:
+    """Reads the index of a split, or None where there is none, an incomplete or a damaged one.
 
-    An index says nothing that the records do not say, so it can be made again from them.
+    An index says nothing that the records do not say, so it can be made again from them. Those of
+    versions 0.1 and 0.2 have no sizes.
     """
     try:
         arrays = read_npz(index_path(directory, split))
         ids, class_pixels = arrays["image_ids"], arrays["class_pixels"]
+        sizes, natives = arrays["sizes"], arrays["native_sizes"]
     except (OSError, ValueError, KeyError):
         return None
     whole = class_pixels.ndim == 2 and class_pixels.dtype == np.int64
+    for array in (sizes, natives):
+        whole &= array.shape == (len(class_pixels), 2) and array.dtype == np.int32
     if not whole or ids.shape != class_pixels.shape[:1] or ids.dtype.kind != "U":
         return None
-    return tuple(ids.tolist()), class_pixels
+    return Index(tuple(ids.tolist()), class_pixels, sizes, natives)

@@ -152,9 +152,8 @@ def table(splits: Sequence[Split], classes: Sequence[str]) -> str:
         more = f", ... {len(split.sizes)} sizes" * (len(split.sizes) > 8)
         labels = "" if split.labelled else ", without labels"
         lines.append(f"  {split.name:<10}{len(split.ids):>7} images of {sizes}{more}{labels}")
-        for what, names in (("cannot be used", split.unreadable), ("no labelled pixel", split.empty)):
-            if names:
-                lines.append(f"  {'':<10}{len(names):>7} {what}")
+        wrong = {"cannot be used": split.unreadable, "without a labelled pixel": split.empty}
+        lines += [f"  {'':<10}{len(names):>7} {what}" for what, names in wrong.items() if names]
     labelled = [split for split in splits if split.labelled and len(split.ids)]
     if labelled:
         lines.append("")

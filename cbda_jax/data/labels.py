@@ -15,9 +15,35 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from cbda_jax.data import headers
+from cbda_jax.data import headers, images
 from cbda_jax.data.encoding import Colour, LabelEncoding
 from cbda_jax.errors import InputError
+from cbda_jax.label_space import LabelSpace
+
+
+def write(
+    label: UInt8[np.ndarray, "height width"], encoding: LabelEncoding, space: LabelSpace
+) -> bytes:
+    """Encodes train ids as a label file of a data set, which `read_values` reads.
+
+    Values are written as grey levels, or as colours where the encoding says so. Of several values
+    of a class the lowest is written; SYNTHIA's 16-bit files are written as grey levels too.
+
+    Args:
+        label: train ids of `space`, 255 for void.
+        encoding: the values.
+        space: the classes.
+
+    Raises:
+        InputError: the space has a class that no value means.
+    """
+    values = encoding.inverse(space)[label]
+    if encoding.form != "colour":
+        return images.encode(values)
+    colours = np.zeros((256, 3), np.uint8)
+    for value, colour in encoding.colours.items():
+        colours[value] = colour
+    return images.encode(colours[values])
 
 
 class _File(NamedTuple):

@@ -4,6 +4,7 @@ A batch is a pure function of its number, so the data position of a run is its s
 needs no iterator state. Every host loads its own share of each global batch.
 """
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import grain
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 
 from cbda_jax.data import images
 from cbda_jax.data.sampling import DrawOrder
@@ -34,6 +35,16 @@ class ImageRecords(Protocol):
 
     def label(self, index: int) -> UInt8[np.ndarray, "height width"]:
         """Train ids; of a source at training size, of a target at native size."""
+        ...
+
+
+@runtime_checkable
+class SizedRecords(ImageRecords, Protocol):
+    """Records that know the sizes of their labels without reading them."""
+
+    @property
+    def sizes(self) -> Int32[np.ndarray, "images 2"]:
+        """(height, width) of every label."""
         ...
 
 
@@ -145,6 +156,26 @@ class _Chunks:
         batch = {key: np.stack([item[key] for item in items]) for key in items[0]}
         batch["index"] = np.array(chosen + [-1] * (share - len(chosen)), np.int32)
         return batch
+
+
+def by_size(
+    sizes: Int32[np.ndarray, "images 2"], indices: Sequence[int] | None = None
+) -> list[tuple[tuple[int, int], list[int]]]:
+    """Records grouped by the size of their labels, as arrays of one shape can be a batch.
+
+    Args:
+        sizes: (height, width) of every label.
+        indices: the records wanted; None: all.
+
+    Returns:
+        `((height, width), indices)` of every size that there is, the largest first; indices in
+        their order.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index in range(len(sizes)) if indices is None else indices:
+        height, width = sizes[index].tolist()
+        groups.setdefault((height, width), []).append(index)
+    return sorted(groups.items(), key=lambda group: (-math.prod(group[0]), group[0]))
 
 
 def record_batches(

@@ -8,13 +8,13 @@ from typing import Any, TypedDict
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 from tqdm import tqdm
 
 from cbda_jax.data import images
 from cbda_jax.data.declaration import Declaration
 from cbda_jax.data.encoding import LabelEncoding, Labelling, check_labelling, read_labelling
-from cbda_jax.data.index import read_index, write_index
+from cbda_jax.data.index import Index, read_index, write_index
 from cbda_jax.data.prepare import create_builder, damaged, prepare_builder
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import BY_NUMBER
@@ -37,6 +37,9 @@ class Records:
         ids: image ids, in the order of the records (sorted, for the folder data sets).
         class_pixels: int64 `[n, C]`, labelled pixels of every class; from an index, no image is
             read.
+        sizes: int32 `[n, 2]`, (height, width) of every label; from the index too.
+        native_sizes: int32 `[n, 2]`, of every image's file, where all labels are stored at one
+            declared size; else as `sizes`.
         labelling: which classes its train ids are, and which values of its files mean them.
 
     Args:
@@ -56,6 +59,8 @@ class Records:
     split: str
     ids: tuple[str, ...]
     class_pixels: Int64[np.ndarray, "images classes"]
+    sizes: Int32[np.ndarray, "images 2"]
+    native_sizes: Int32[np.ndarray, "images 2"]
     labelling: Labelling
 
     def __init__(
@@ -70,7 +75,7 @@ class Records:
         index = read_index(directory, split)
         if index is None:
             index = self._scan()
-        self.ids, self.class_pixels = index
+        self.ids, self.class_pixels, self.sizes, self.native_sizes = index
         if len(self.ids) != len(self._source):
             raise damaged(
                 directory,
@@ -165,6 +170,8 @@ class Records:
             raise damaged(self.directory, f"nothing says what its {classes} classes are")
         if expected is not None:
             check_labelling(self.directory, found, expected)
+            # They mean the same; how predictions are written is said by what is expected alone.
+            return expected._replace(unlabelled=found.unlabelled)
         return found
 
     def _read(self, index: int) -> dict[str, Any]:
@@ -191,18 +198,22 @@ class Records:
         except Exception as error:
             raise damaged(self.directory, error) from error
 
-    def _scan(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Reads ids and class pixels out of every record, and keeps them for the next time."""
-        ids, rows = [], []
+    def _scan(self) -> Index:
+        """Reads what an index says out of every record, and keeps it for the next time."""
+        ids, rows, sizes, natives = [], [], [], []
         with self._damage():
             for i in tqdm(range(len(self._source)), desc="index", unit="image", disable=None):
                 example = self._source[i]
                 ids.append(example["image_id"].decode())
                 rows.append(example["class_pixels"])
-            class_pixels = np.stack(rows)
+                sizes.append(images.stored_size(example["label"]))
+                natives.append(example.get("native_size", sizes[-1]))
+            index = Index(
+                tuple(ids), np.stack(rows), np.array(sizes, np.int32), np.array(natives, np.int32)
+            )
         with contextlib.suppress(InputError):  # The folder may be read-only.
-            write_index(self.directory, self.split, ids, class_pixels)
-        return tuple(ids), class_pixels
+            write_index(self.directory, self.split, index)
+        return index
 
 
 def _unsaid(classes: int, expected: Labelling | None) -> Labelling | None:

@@ -13,7 +13,7 @@ from cbda_jax.models.registry import NETWORKS, create_model, register_network
 from cbda_jax.models.segformer import SIZES, SegFormer
 from cbda_jax.models.torch_names import TorchWeights
 from cbda_jax.models.unet import SmallUNet
-from cbda_jax.models.weights import load_torch_weights
+from cbda_jax.models.weights import is_whole, load_torch_weights
 
 __all__ = [
     "NETWORKS",
@@ -21,6 +21,7 @@ __all__ = [
     "TorchWeights",
     "create_model",
     "is_head",
+    "is_whole",
     "load_torch_weights",
     "normalize",
     "register_network",

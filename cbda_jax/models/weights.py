@@ -51,6 +51,16 @@ def load_torch_weights(
         variable.set_value(jnp.asarray(value, jnp.float32))
 
 
+def is_whole(model: nnx.Module, path: Path) -> bool:
+    """Whether a file of weights has those of the head too, and not of the backbone alone.
+
+    Raises:
+        InputError: as `load_torch_weights`.
+    """
+    found = matches(model, canonical(read(path)), where=f"weights {path}:")
+    return any(names[0] == "head" for names, _, _ in found)
+
+
 def read(path: Path) -> dict[str, Any]:
     """The arrays of a .safetensors file, or all that a .pth file holds, tensors as arrays.
 

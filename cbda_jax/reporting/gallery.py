@@ -54,7 +54,7 @@ def picture(
     pixels: UInt8[np.ndarray, "rows cols 3"],
     *,
     size: Sequence[int],
-    picks: Sequence[tuple[str, Int[np.ndarray, "n 2"], int]] = (),
+    picks: Sequence[tuple[str, Int[np.ndarray, "_ 2"], int]] = (),
     width: int = 800,
     photo: bool = True,
 ) -> bytes:

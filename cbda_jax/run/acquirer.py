@@ -5,7 +5,7 @@ the pool keeps those that may still be chosen.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,40 +16,39 @@ from jax.sharding import Mesh
 
 from cbda_jax import acquisition, models, platform, sharding
 from cbda_jax.data import pipeline
+from cbda_jax.methods import Method
 from cbda_jax.training import TrainState
 
 # Keys of the random scores are kept apart from those of training steps.
 _STREAM = 2**31 - 1
 
 
-class Sizes(NamedTuple):
-    """Sizes of images, (height, width) each.
-
-    Attributes:
-        native: of labels and picks.
-        via: of the network's input; logits pass through it on their way to `native`, as in the
-            reference.
-    """
-
-    native: tuple[int, int]
-    via: tuple[int, int]
-
-
 class Target(NamedTuple):
     """The target images, as a round asks about them.
 
     Attributes:
-        count: how many there are.
+        sizes: int32 [n, 2], (height, width) of every record's native label, which picks are of.
         image: RGB uint8 [h, w, 3] of a record, at the network's input size.
         previous: (row, col) of the picks of earlier rounds in a record.
         truth: uint8 [H, W], the native label of a record; for class evidence "true" alone.
     """
 
-    # A tuple has a method of this name.
-    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
+    sizes: np.ndarray
     image: Callable[[int], np.ndarray]
     previous: Callable[[int], tuple[np.ndarray, np.ndarray]]
     truth: Callable[[int], np.ndarray] | None = None
+
+
+class Share(NamedTuple):
+    """How much a round asks of an image of one size.
+
+    Attributes:
+        picks: of the image or, if the allocation is global, what it adds to the budget of all.
+        most: with a global allocation, the image's candidates are its first so many; None: all.
+    """
+
+    picks: int
+    most: int | None = None
 
 
 class Request(NamedTuple):
@@ -57,25 +56,42 @@ class Request(NamedTuple):
 
     Attributes:
         number: of the round, from 1.
-        picks_per_image: the budget; of each image, or on average if the allocation is global.
+        shares: by the (height, width) of native labels.
         allocation: "per_image" or "global".
-        most_in_image: with a global allocation, an image's candidates are its first so many.
     """
 
     number: int
-    picks_per_image: int
+    shares: Mapping[tuple[int, int], Share]
     allocation: str
-    most_in_image: int | None = None
+
+
+def shares(
+    method: Method, budget: float, rounds: int, sizes: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], Share]:
+    """What each of the rounds of a run asks of an image, by its size.
+
+    Args:
+        method: what it acquires.
+        budget: fraction of all target pixels, over all rounds.
+        rounds: how many share it equally.
+        sizes: (height, width) of native labels.
+    """
+    found = {}
+    for size in sizes:
+        picks = acquisition.picks_per_image(budget, size, rounds, method.scoring.squares)
+        found[size] = Share(picks, acquisition.capped(picks, method.image_cap))
+    return found
 
 
 class Acquirer:
-    """The compiled programs of a run's rounds.
+    """The compiled programs of a run's rounds: of each size of native labels their own.
 
     Args:
         graphdef: structure of the network.
         mesh: over which a batch of images is spread.
         scoring: how pixels are scored.
-        sizes: of images.
+        via: (height, width) of the network's input; logits pass through it on their way to the
+            native size, as in the reference.
         seed: of random scores and ties.
         batch: images of a global batch, a multiple of the devices.
         host: (index, count) of this process.
@@ -87,7 +103,7 @@ class Acquirer:
         graphdef: nnx.GraphDef,
         mesh: Mesh,
         scoring: acquisition.Scoring,
-        sizes: Sizes,
+        via: tuple[int, int],
         *,
         batch: int,
         seed: int = 0,
@@ -98,7 +114,7 @@ class Acquirer:
         self._mesh = mesh
         self._platform = platform.of(mesh)
         self._scoring = scoring
-        self._sizes = sizes
+        self._via = via
         self._squares = scoring.squares
         self._seed = seed
         self._batch = batch
@@ -114,7 +130,7 @@ class Acquirer:
         balance: acquisition.RoundBalance = acquisition.UNBALANCED,
         done: Callable[[int], None] = lambda images: None,
     ) -> tuple[acquisition.Selection, acquisition.Report]:
-        """Holds a round.
+        """Holds a round. Batches are of images of one size; all images compete in one pool.
 
         Args:
             state: whose network scores.
@@ -129,10 +145,10 @@ class Acquirer:
         Raises:
             InputError: a score map held NaN.
         """
-        count, picks_per_image = target.count, request.picks_per_image
+        asked = pipeline.by_size(target.sizes)
         per_image = request.allocation == "per_image"
         pool = acquisition.Pool(
-            count * picks_per_image,
+            sum(request.shares[size].picks * len(indices) for size, indices in asked),
             counts=None if balance.counts is None else balance.counts // self._squares.pixels,
             group_of=balance.group_of,
             per_image=per_image,
@@ -142,33 +158,44 @@ class Acquirer:
         weights, round_ = sharding.replicate(
             self._mesh, (_of_scores(balance), np.int32(request.number))
         )
-        capacity, most = self.capacities(request)
-        indices: Sequence[int] = range(count)
-        start = passed = 0
-        while len(indices):
-            step = self.program(capacity)
-            with self._placed(target, indices) as batches:
-                for images, index, blocked, *true_class in batches:
-                    picks, predicted = step(
-                        state.inference_params,
-                        state.frozen,
-                        images,
-                        index,
-                        blocked,
-                        weights,
-                        round_,
-                        pool.threshold,
-                        *true_class,
-                    )
-                    pool.add(index, picks, predicted, start=start)
-                    if start == 0:  # else an image is being asked again
-                        done(min(self._batch, count - passed))
-                        passed += self._batch
+        capacity, most = {}, {}
+        for size, _ in asked:
+            capacity[size], most[size] = self.capacities(request, size)
+        start = dict.fromkeys(capacity, 0)
+        while asked:
+            for size, indices in asked:
+                step = self.program(capacity[size], size)
+                left = len(indices)
+                with self._placed(target, size, indices) as batches:
+                    for images, index, blocked, *true_class in batches:
+                        picks, predicted = step(
+                            state.inference_params,
+                            state.frozen,
+                            images,
+                            index,
+                            blocked,
+                            weights,
+                            round_,
+                            pool.threshold,
+                            *true_class,
+                        )
+                        pool.add(index, picks, predicted, start=start[size])
+                        if start[size] == 0:  # else an image is being asked again
+                            done(min(self._batch, left))
+                            left -= self._batch
             if per_image or capacity == most:
                 break
-            indices = pool.truncated().tolist()
-            start, capacity = capacity, min(4 * capacity, most)
-        return pool.finish(accept_truncated=capacity == most, everywhere=True)
+            # An image whose capacity is the most it may have holds no more, by definition.
+            asked = [
+                (size, indices)
+                for size, indices in pipeline.by_size(target.sizes, pool.truncated().tolist())
+                if capacity[size] < most[size]
+            ]
+            for size, _ in asked:
+                start[size] = capacity[size]
+                capacity[size] = min(4 * capacity[size], most[size])
+        full = any(capacity[size] == most[size] for size in capacity)
+        return pool.finish(accept_truncated=full, everywhere=True)
 
     def maps(
         self,
@@ -195,23 +222,23 @@ class Acquirer:
                 truth,
             ),
         )
-        found = self._maps(state.inference_params, state.frozen, *arguments)
+        native = _size_of(target, index)
+        found = self._maps(native)(state.inference_params, state.frozen, *arguments)
         return jax.tree.map(np.asarray, found)
 
     # ---------------------------------------------------------------- programs
 
     def score(
-        self, logits, index, blocked, balance, number, truth=None
+        self, logits, index, blocked, balance, number, truth=None, *, native: tuple[int, int]
     ) -> acquisition.AcquisitionMaps:
-        """The maps of one image, by its logits; to be traced."""
-        native, via = self._sizes
+        """The maps of one image, by its logits, at its native size; to be traced."""
         key = jax.random.fold_in(jax.random.key(self._seed), _STREAM)
         key = jax.random.fold_in(jax.random.fold_in(key, number), index)
         return acquisition.score_maps(
             logits,
             self._scoring,
             size=native,
-            via=None if via == native else via,
+            via=None if self._via == native else self._via,
             balance=balance,
             true_class=truth,
             blocked=blocked,
@@ -230,30 +257,31 @@ class Acquirer:
             floor=floor,
         )
 
-    @functools.cached_property
-    def _maps(self) -> Callable[..., acquisition.AcquisitionMaps]:
+    @functools.cache  # noqa: B019 - an Acquirer lives as long as the run
+    def _maps(self, native: tuple[int, int]) -> Callable[..., acquisition.AcquisitionMaps]:
         def maps(params, frozen, image, index, previous, balance, number, truth):
             model = nnx.merge(self._graphdef, params, frozen)
             logits = model(models.normalize(image[None]))[0]
-            blocked = None if previous is None else self._blocked_by(*previous)
-            return self.score(logits, index, blocked, balance, number, truth)
+            blocked = None if previous is None else self._blocked_by(*previous, native=native)
+            return self.score(logits, index, blocked, balance, number, truth, native=native)
 
         return jax.jit(maps)
 
-    def capacities(self, request: Request) -> tuple[int, int]:
+    def capacities(self, request: Request, native: tuple[int, int]) -> tuple[int, int]:
         """How many picks of an image a round's program has room for, at first and at most.
 
         Images differ in how much they are asked; those that would be asked more are redone.
         """
-        per_image = request.allocation == "per_image"
-        most = acquisition.most_picks(self._sizes.native, self._squares)
-        if request.most_in_image is not None and not per_image:
-            most = min(most, request.most_in_image)
-        share = request.picks_per_image
-        return min(share if per_image else 2 * share, most), most
+        per_image, share = request.allocation == "per_image", request.shares[native]
+        most = acquisition.most_picks(native, self._squares)
+        if share.most is not None and not per_image:
+            most = min(most, share.most)
+        return min(share.picks if per_image else 2 * share.picks, most), most
 
-    @functools.cache  # noqa: B019 - an Acquirer lives as long as the run
-    def program(self, capacity: int) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
+    @functools.cache  # noqa: B019
+    def program(
+        self, capacity: int, native: tuple[int, int]
+    ) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
         """The round's program: a batch of images to the picks of each, and their classes.
 
         It takes the parameters and the rest of the network, images, indices and blocked masks of
@@ -271,7 +299,7 @@ class Acquirer:
                 logits, index, blocked, *truth = arguments
                 # Padding has the index -1 and is blocked altogether.
                 blocked = blocked | (index < 0)
-                maps = self.score(logits, index, blocked, balance, number, *truth)
+                maps = self.score(logits, index, blocked, balance, number, *truth, native=native)
                 picks = self.select(maps.score, blocked, floor, capacity=capacity)
                 return picks, maps.prediction[picks.row, picks.col]
 
@@ -289,25 +317,26 @@ class Acquirer:
             out_specs=sharding.BATCH,
         )
 
-    @functools.cached_property
-    def _blocked(self) -> Callable[..., jax.Array]:
+    @functools.cache  # noqa: B019
+    def _blocked(self, native: tuple[int, int]) -> Callable[..., jax.Array]:
         """Masks of where no pick may be centred, from the picks of earlier rounds.
 
         Apart from `program`, so that longer lists of picks compile this alone again.
         """
 
         def replica(row, col):
-            return lax.map(lambda rc: self._blocked_by(*rc), (row, col))
+            return lax.map(lambda rc: self._blocked_by(*rc, native=native), (row, col))
 
         return sharding.per_replica(
             replica, self._mesh, in_specs=sharding.BATCH, out_specs=sharding.BATCH
         )
 
-    def _blocked_by(self, row, col) -> jax.Array:
-        radius = self._squares.block_radius
-        return acquisition.blocked_mask(row, col, self._sizes.native, radius)
+    def _blocked_by(self, row, col, *, native: tuple[int, int]) -> jax.Array:
+        return acquisition.blocked_mask(row, col, native, self._squares.block_radius)
 
-    def _placed(self, target: Target, indices: Sequence[int]) -> pipeline.Prefetch:
+    def _placed(
+        self, target: Target, native: tuple[int, int], indices: Sequence[int]
+    ) -> pipeline.Prefetch:
         longest = max(len(target.previous(index)[0]) for index in indices)
         truth = target.truth
 
@@ -318,7 +347,7 @@ class Acquirer:
 
         def place(batch: dict[str, np.ndarray]) -> tuple[jax.Array, ...]:
             placed = sharding.shard_batch(self._mesh, batch)
-            blocked = self._blocked(placed["row"], placed["col"])
+            blocked = self._blocked(native)(placed["row"], placed["col"])
             labels = () if truth is None else (placed["label"],)
             return placed["image"], placed["index"], blocked, *labels
 
@@ -326,6 +355,11 @@ class Acquirer:
             load, indices, batch=self._batch, host=self._host, threads=self._threads
         )
         return pipeline.Prefetch(batches, place)
+
+
+def _size_of(target: Target, index: int) -> tuple[int, int]:
+    height, width = target.sizes[index].tolist()
+    return height, width
 
 
 def _of_scores(balance: acquisition.RoundBalance) -> acquisition.RoundBalance:

@@ -1,5 +1,6 @@
 """Checks of what a config alone cannot tell: the files it names, and what its images allow."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -110,23 +111,26 @@ def check_pretrained(path: str) -> None:
         )
 
 
-def check_budget(budget: float | int, method: Method, shape: tuple[int, int]) -> None:
+def check_budget(budget: float | int, method: Method, sizes: Iterable[tuple[int, int]]) -> None:
     """Says when the blocking of picks may leave a part of the budget.
+
+    Of images of several sizes, those count in which picks reach least.
 
     Args:
         budget: fraction of all pixels.
         method: whose picks they are.
-        shape: (height, width) of the native labels.
+        sizes: (height, width) of the native labels, each once or more.
 
     Raises:
         InputError: the budget is not above 0, or above what picks can reach at all.
     """
-    limits = acquisition.reach(shape, method.scoring.squares)
+    reach = {size: acquisition.reach(size, method.scoring.squares) for size in sorted(sizes)}
+    (height, width), limits = min(reach.items(), key=lambda found: found[1].most)
     if not 0 < budget <= limits.most:
         raise InputError(
             f"acquisition.budget: {budget:g} found, expected above 0 and at most "
             f"{limits.most:.4g}, all that picks of unit {method.scoring.unit} and radius "
-            f"{method.scoring.radius} reach in an image of {shape[0]} x {shape[1]}"
+            f"{method.scoring.radius} reach in an image of {height} x {width}"
         )
     if budget > limits.always:
         console.say(

@@ -15,7 +15,7 @@ from cbda_jax.training import TrainState
 
 
 class Evaluator:
-    """The compiled program of a run's evaluations.
+    """The compiled program of a run's evaluations, once for every size of labels.
 
     Args:
         graphdef: structure of the network.
@@ -58,12 +58,14 @@ class Evaluator:
     def confusion(
         self,
         state: TrainState,
-        records: pipeline.ImageRecords,
+        records: pipeline.SizedRecords,
         *,
         keep: Callable[[int, np.ndarray], None] | None = None,
         done: Callable[[int], None] = lambda images: None,
     ) -> Int64[np.ndarray, "classes classes"]:
-        """Pixel counts [label, prediction] of a whole data set, at the size of its labels.
+        """Pixel counts [label, prediction] of a whole data set, each image at its label's size.
+
+        Batches are of images of one size.
 
         Args:
             state: whose network predicts.
@@ -72,26 +74,28 @@ class Evaluator:
                 this host has loaded.
             done: told how many images have been handed to the devices, for a progress bar.
         """
-        batches = pipeline.record_batches(
-            lambda index: {"image": records.image(index), "label": records.label(index)},
-            range(len(records)),
-            batch=self._batch,
-            host=self._host,
-            threads=self._threads,
-        )
-        counts, left = [], len(records)
-        with pipeline.Prefetch(batches, self._place) as placed:
-            for index, arrays in placed:
-                count, predicted = self.program(
-                    state.inference_params, state.frozen, arrays["image"], arrays["label"]
-                )
-                counts.append(count)
-                if keep is not None:
-                    for i, prediction in zip(index, sharding.local(predicted), strict=True):
-                        if i >= 0:
-                            keep(int(i), prediction)
-                done(min(self._batch, left))
-                left -= self._batch
+        counts = []
+        for _, indices in pipeline.by_size(records.sizes):
+            batches = pipeline.record_batches(
+                lambda index: {"image": records.image(index), "label": records.label(index)},
+                indices,
+                batch=self._batch,
+                host=self._host,
+                threads=self._threads,
+            )
+            left = len(indices)
+            with pipeline.Prefetch(batches, self._place) as placed:
+                for index, arrays in placed:
+                    count, predicted = self.program(
+                        state.inference_params, state.frozen, arrays["image"], arrays["label"]
+                    )
+                    counts.append(count)
+                    if keep is not None:
+                        for i, prediction in zip(index, sharding.local(predicted), strict=True):
+                            if i >= 0:
+                                keep(int(i), prediction)
+                    done(min(self._batch, left))
+                    left -= self._batch
         # One batch fits int32, a data set may not.
         return sum(
             (np.asarray(count, np.int64) for count in counts),

@@ -11,11 +11,11 @@ import numpy as np
 from cbda_jax import annotation, console, platform, reporting
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
-from cbda_jax.data import images, pipeline
+from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_atomic
 from cbda_jax.run import assembly, checks, outcome, workdir
-from cbda_jax.run.acquirer import Acquirer, Sizes
+from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.run.trainer import Trainer
@@ -105,7 +105,7 @@ def _open_rounds(parts: assembly.Parts, folder: Path) -> Rounds:
         gallery=config.report.gallery,
     )
     if method.acquires:
-        checks.check_budget(config.acquisition.budget, method, rounds.native)
+        checks.check_budget(config.acquisition.budget, method, set(rounds.sizes.values()))
     return rounds
 
 
@@ -295,7 +295,7 @@ class Experiment:
             parts.network.graphdef,
             parts.mesh,
             parts.method.scoring,
-            Sizes(native=self.rounds.native, via=tuple(config.data.target_size)),
+            tuple(config.data.target_size),
             seed=config.seed,
             batch=config.acquisition.batch_per_device * parts.mesh.size,
             host=parts.host,
@@ -345,10 +345,11 @@ class Experiment:
         """
         space, name = self.parts.space, self.config.data[role]
         data = self.parts.dataset(role)
-        values_of = data.encoding.inverse(space)
 
         def keep(index: int, prediction: np.ndarray) -> None:
-            content = images.encode(values_of[prediction])
+            height, width = data.native_sizes[index].tolist()
+            native = images.resize_label(prediction, (height, width))
+            content = labels.write(native, data.encoding, space)
             path = self.folder / "predictions" / f"{data.ids[index]}_pred.png"
             write_atomic(path, lambda file: file.write(content))
 
@@ -420,5 +421,5 @@ class Experiment:
             radius=self.rounds.squares.label_radius,
             devices=self.parts.mesh.size,
             answers=self.rounds.answers.rounds,
-            shape=self.rounds.native,
+            sizes=self.rounds.sizes,
         )

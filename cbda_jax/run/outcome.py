@@ -57,7 +57,7 @@ def conclude(
     radius: int,
     devices: int,
     answers: Sequence[annotation.Answers],
-    shape: tuple[int, int],
+    sizes: annotation.ImageSizes,
 ) -> None:
     """Writes the report and, last of all, the result: a run that has one counts as finished.
 
@@ -70,7 +70,7 @@ def conclude(
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         devices: how many the run was made on.
         answers: to all rounds.
-        shape: (height, width) of the target's labels.
+        sizes: of the target images.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
     from cbda_jax.reporting.report import write_report
@@ -78,7 +78,7 @@ def conclude(
     records = reporting.read_metrics(workdir)
     held = [r for r in records if r["kind"] == "round"]
     pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
-    analysis = annotation.analyse(answers, space.classes, shape, pool_pixels=pool)
+    analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
     table = reporting.result_table(values, held, budget=budget, title=title)
     report = write_report(

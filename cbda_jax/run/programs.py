@@ -17,7 +17,7 @@ from cbda_jax.config import data_sets
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly
-from cbda_jax.run.acquirer import Acquirer, Request, Sizes
+from cbda_jax.run.acquirer import Acquirer, Request, shares
 from cbda_jax.run.evaluator import Evaluator
 
 NAMES = ("train", "acquire", "evaluate")
@@ -49,7 +49,8 @@ def programs(
     Args:
         config: of `cbda_jax.config`, checked.
         mesh: of `sharding.make_mesh`, or over devices that are only described.
-        native: (height, width) of target labels, which a run reads from its data.
+        native: (height, width) of target labels, which a run reads from its data; a run whose
+            labels have several sizes has these programs, training apart, for each of them.
         names: some of `NAMES` and `PARTS`.
 
     Returns:
@@ -121,7 +122,7 @@ def _acquirer(setting: _Setting) -> Acquirer:
         setting.network.graphdef,
         setting.mesh,
         method.scoring,
-        Sizes(native=setting.native, via=tuple(config.data.target_size)),
+        tuple(config.data.target_size),
         seed=config.seed,
         batch=config.acquisition.batch_per_device * setting.mesh.size,
     )
@@ -138,14 +139,9 @@ def _balance(setting: _Setting) -> acquisition.RoundBalance:
 
 def _capacity(setting: _Setting, acquirer: Acquirer) -> int:
     config, method = setting.config, setting.method
-    picks = acquisition.picks_per_image(
-        config.acquisition.budget,
-        setting.native,
-        len(assembly.round_steps(config, method)),
-        method.scoring.squares,
-    )
-    most = acquisition.capped(picks, method.image_cap)
-    return acquirer.capacities(Request(1, picks, method.allocation, most))[0]
+    rounds = len(assembly.round_steps(config, method))
+    of_size = shares(method, config.acquisition.budget, rounds, [setting.native])
+    return acquirer.capacities(Request(1, of_size, method.allocation), setting.native)[0]
 
 
 def _acquire(setting: _Setting) -> Program:
@@ -165,7 +161,7 @@ def _acquire(setting: _Setting) -> Program:
     if setting.method.scoring.class_evidence == "true":
         arguments.append(setting.array((batch, *native), np.uint8))
     return Program(
-        acquirer.program(_capacity(setting, acquirer)),
+        acquirer.program(_capacity(setting, acquirer), setting.native),
         tuple(arguments),
         config.acquisition.batch_per_device,
     )
@@ -191,7 +187,7 @@ def _score(setting: _Setting) -> Program:
         arguments.append(setting.array(setting.native, np.uint8, whole))
 
     def score(*arguments: Any) -> tuple[jax.Array, jax.Array]:
-        maps = acquirer.score(*arguments)
+        maps = acquirer.score(*arguments, native=setting.native)
         return maps.score, maps.prediction
 
     return Program(jax.jit(score), tuple(arguments), 1)

@@ -15,7 +15,7 @@ from cbda_jax.errors import InputError
 from cbda_jax.files import write_npz
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import Method
-from cbda_jax.run.acquirer import Request, Target
+from cbda_jax.run.acquirer import Request, Target, shares
 from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
 
@@ -23,6 +23,11 @@ from cbda_jax.training import TrainState
 @runtime_checkable
 class Pool(annotation.LabelledImages, Protocol):
     """The target images, such as `cbda_jax.data.records.Records`."""
+
+    @property
+    def sizes(self) -> Int32[np.ndarray, "images 2"]:
+        """(height, width) of every label."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -80,7 +85,7 @@ class Rounds:
     Attributes:
         log: the queries so far.
         answers: the answers to them; to those of the last round they may be yet to come.
-        native: (height, width) of the target's labels.
+        sizes: (height, width) of every target image's native label, by image id.
         squares: what a pick labels and blocks.
 
     Raises:
@@ -98,10 +103,13 @@ class Rounds:
         gallery: int,
     ):
         self.log = annotation.QueryLog(workdir / "queries")
-        self.native = pool.label(0).shape
-        self.log.check_pool(pool.ids, self.native)
+        self.sizes: dict[str, tuple[int, int]] = {
+            image_id: (height, width)
+            for image_id, (height, width) in zip(pool.ids, pool.sizes.tolist(), strict=True)
+        }
+        self.log.check_pool(self.sizes)
         self.answers = annotation.AnswerLog(
-            workdir / "answers", self.log, classes=space.classes, shape=self.native
+            workdir / "answers", self.log, classes=space.classes, sizes=self.sizes
         )
         self.squares = plan.method.scoring.squares
         self._workdir = workdir
@@ -121,14 +129,15 @@ class Rounds:
         """What is known of a target image's label at a step, at native size; 255 elsewhere."""
         if not self._method.acquires:
             return self._pool.label(index)
-        return annotation.known_label(self._held(step), self._pool.ids[index], self.native)
+        image_id = self._pool.ids[index]
+        return annotation.known_label(self._held(step), image_id, self.sizes[image_id])
 
     def fraction(self, step: int) -> float:
         """Which part of the target's pixels has been labelled at a step, void included."""
         if not self._method.acquires:
             return float(self._method.target)
         pixels = annotation.counts(self._held(step)).sum()
-        return float(pixels / (len(self._pool) * math.prod(self.native)))
+        return float(pixels / sum(map(math.prod, self.sizes.values())))
 
     def check_steps(self, steps: tuple[int, ...], step: int) -> None:
         """Checks that all queries and answers are there that a checkpoint was trained with.
@@ -156,7 +165,7 @@ class Rounds:
         classes = self._space.num_classes
         for answers in self.answers.rounds[: number - 1]:
             if answers.round not in self._confusions:
-                tally = annotation.tally(answers, classes, self.native)
+                tally = annotation.tally(answers, classes, self.sizes)
                 self._confusions[answers.round] = tally.confusion[:, :classes].T
         nothing = np.zeros((classes, classes), np.int64)
         return sum((self._confusions[n] for n in range(1, number)), nothing)
@@ -179,7 +188,7 @@ class Rounds:
             return annotation.closed_centres(self.answers.rounds, self._pool.ids[index])
 
         return Target(
-            len(self._pool),
+            self._pool.sizes,
             self._pool.image,
             previous=previous,
             # For the diagnostic that knows the whole label.
@@ -270,7 +279,7 @@ class Rounds:
         """Scores all target images and takes the picks that the round can pay for."""
         ids = self._pool.ids
         method = self._method
-        share = acquisition.picks_per_image(self._budget, self.native, self._count, self.squares)
+        of_size = shares(method, self._budget, self._count, set(self.sizes.values()))
         balance = self._balance(number)
         with console.progress(len(ids), f"acquire round {number}", unit="image") as progress:
 
@@ -281,19 +290,14 @@ class Rounds:
             chosen, report = acquirer.choose(
                 state,
                 self._target(),
-                Request(
-                    number,
-                    share,
-                    method.allocation,
-                    most_in_image=acquisition.capped(share, method.image_cap),
-                ),
+                Request(number, of_size, method.allocation),
                 balance=balance,
                 done=done,
             )
         about: dict[str, Any] = {
             "method": self._name,
             "unit": method.scoring.unit,
-            "requested": share * len(ids),
+            "requested": sum(of_size[size].picks for size in self.sizes.values()),
             "budget": self._budget,
         }
         if balance.counts is not None:

@@ -29,7 +29,7 @@ LABELS = {
     "b": np.full((4, 6), 2, np.uint8),
     "c": np.zeros((4, 6), np.uint8),
 }
-SHAPE = (4, 6)
+SIZES = dict.fromkeys(IDS, (4, 6))
 
 
 class Pool:
@@ -44,7 +44,7 @@ def answers(asked):
 
 
 def analyse(rounds, **more):
-    return analyse_answers([answers(asked) for asked in rounds], NAMES, SHAPE, **more)
+    return analyse_answers([answers(asked) for asked in rounds], NAMES, SIZES, **more)
 
 
 def queries(number, image, row, col, predicted, radius=1, lowest=0.5):
@@ -193,7 +193,7 @@ def test_what_was_not_asked_about_has_no_part(monkeypatch, analysis):
 
 
 def test_single_pixels():
-    found = tally(answers(queries(1, (0, 0), (0, 0), (0, 5), (0, 0), radius=0)), 3, SHAPE)
+    found = tally(answers(queries(1, (0, 0), (0, 0), (0, 5), (0, 0), radius=0)), 3, SIZES)
     np.testing.assert_array_equal(found.pixels, [1, 0, 0, 1])
     assert (found.void, found.partly_void, found.boundary) == (1, 0, 0)
 
@@ -205,7 +205,7 @@ def test_what_was_not_answered_is_told_apart_and_counted_nowhere(analysis):
     patches[0] = UNANSWERED  # the four trains in the corner of "b"
     patches[1, 1, 1] = UNANSWERED  # the road at the centre in "a"
     patches[2, 1, 1] = UNANSWERED  # a void one
-    (entry,) = analyse_answers([Answers(FIRST, patches)], NAMES, SHAPE)["rounds"]
+    (entry,) = analyse_answers([Answers(FIRST, patches)], NAMES, SIZES)["rounds"]
     assert entry["regions"] == 2
     assert (entry["unanswered_regions"], entry["unanswered_pixels"]) == (1, 4 + 1 + 1)
     assert entry["class_pixels"] == {"road": 6, "car": 2, "train": 0}
@@ -218,6 +218,19 @@ def test_what_was_not_answered_is_told_apart_and_counted_nowhere(analysis):
     # What was asked was asked.
     assert entry["picks_per_image"]["max"] == 2
     assert entry["picks_per_image"]["without"] == 1
+
+
+def test_what_lies_outside_of_an_image_of_another_size_is_not_unanswered():
+    asked = queries(1, (0, 1), (3, 3), (2, 2), (0, 0))
+    patches = np.full((2, 3, 3), UNANSWERED, np.uint8)
+    # The centre alone is answered: of "a" it lies in the last row, of "b" it does not.
+    patches[:, 1, 1] = 0
+    sizes = SIZES | {"b": (5, 9)}
+    found = tally(Answers(asked, patches), 3, sizes)
+    assert found.unanswered_pixels == (6 - 1) + (9 - 1)
+    analysis = analyse_answers([Answers(asked, patches)], NAMES, sizes)
+    assert analysis["total"]["unanswered_pixels"] == 13
+    assert analysis["total"]["picks_per_image"]["images"] == 3
 
 
 def test_nothing_asked_is_nothing_to_analyse(analysis):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from round_files import forge, message
@@ -5,7 +7,7 @@ from round_files import forge, message
 from cbda_jax.annotation import UNANSWERED, AnswerLog, Answers, Queries, QueryLog, check_version
 
 CLASSES = ("road", "car", "train")
-SHAPE = (20, 30)
+SIZES = {"a": (20, 30), "b": (5, 40)}
 
 
 def queries(number=1, row=(0, 4, 8), col=(0, 9, 20), radius=1):
@@ -35,7 +37,7 @@ def answers(asked, value=1):
 
 def opened(tmp_path, **changes):
     log = QueryLog(tmp_path / "queries")
-    arguments = {"classes": CLASSES, "shape": SHAPE, **changes}
+    arguments = {"classes": CLASSES, "sizes": SIZES, **changes}
     return log, AnswerLog(tmp_path / "answers", log, **arguments)
 
 
@@ -98,6 +100,21 @@ def test_an_oracle_that_answers_what_cannot_be(tmp_path, value, expected):
     outside = Answers(queries(), np.zeros((3, 3, 3), np.uint8))
     assert "answers outside of the image found" in message(found.write, outside)
     assert not found.path(1).exists()
+
+
+def test_answers_end_where_their_own_image_does(tmp_path):
+    log, found = opened(tmp_path)
+    asked = dataclasses.replace(queries(row=(4, 4), col=(9, 12)), image=np.array([0, 1], np.int32))
+    log.append(asked)
+    whole = Answers(asked, np.zeros((2, 3, 3), np.uint8))
+    # Row 4 is the last one of "b".
+    assert "answers outside of the image found" in message(found.write, whole)
+    patches = whole.patches.copy()
+    patches[1, 2] = UNANSWERED
+    found.write(Answers(asked, patches))
+    found.read_next()
+    sizes = {"a": (5, 40), "b": (5, 40)}
+    assert "answers outside of the image found" in message(opened, tmp_path, sizes=sizes)
 
 
 @pytest.mark.parametrize(

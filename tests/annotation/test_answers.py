@@ -18,6 +18,7 @@ from cbda_jax.annotation.answers import pixels_inside, problem
 from cbda_jax.errors import InputError
 
 SHAPE = (6, 8)
+SIZES = dict.fromkeys("ab", SHAPE)
 LABEL = np.arange(48, dtype=np.uint8).reshape(SHAPE)
 
 
@@ -53,7 +54,7 @@ def test_squares_are_cut_out_of_a_label(radius):
                 assert patch[radius + y, radius + x] == expected
     asked = queries(row=row, col=col, radius=radius)
     np.testing.assert_array_equal(
-        pixels_inside(asked, SHAPE), (found != UNANSWERED).sum(axis=(1, 2))
+        pixels_inside(asked, SIZES), (found != UNANSWERED).sum(axis=(1, 2))
     )
 
 
@@ -147,14 +148,36 @@ def test_a_pixel_is_answered_once():
 
 def test_what_cannot_be_answered():
     found = answered(queries(), LABEL % 5)
-    assert problem(found, 5, SHAPE) is None
-    assert problem(found, 4, SHAPE) == (
+    assert problem(found, 5, SIZES) is None
+    assert problem(found, 4, SIZES) == (
         "class 4 found, expected 0 to 3, 255 for void or 254 for unanswered"
     )
     patches = found.patches.copy()
     patches[0, 0, 0] = VOID
-    assert problem(Answers(queries(), patches), 5, SHAPE) == (
+    assert problem(Answers(queries(), patches), 5, SIZES) == (
         "answers outside of the image found, expected 254 for unanswered there"
     )
     # In a smaller image the last row of the last square lies outside too.
-    assert problem(found, 5, (5, 8)) is not None
+    assert problem(found, 5, dict.fromkeys("ab", (5, 8))) is not None
+
+
+def test_squares_end_where_their_own_image_does():
+    labels = {"a": np.zeros((6, 8), np.uint8), "b": np.zeros((4, 5), np.uint8)}
+    sizes = {name: label.shape for name, label in labels.items()}
+    # The same places in both, of which those from (3, 4) on are at the border of the smaller one.
+    asked = queries(1, (0, 0, 0, 1, 1, 1), 2 * (0, 2, 3), 2 * (1, 3, 4))
+    patches = np.concatenate(
+        [cut(label, asked.row[:3], asked.col[:3], asked.radius) for label in labels.values()]
+    )
+    assert pixels_inside(asked, sizes).tolist() == [6, 9, 9, 6, 9, 4]
+    np.testing.assert_array_equal(
+        pixels_inside(asked, sizes), (patches != UNANSWERED).sum(axis=(1, 2))
+    )
+    assert problem(Answers(asked, patches), 1, sizes) is None
+    outside = "answers outside of the image found, expected 254 for unanswered there"
+    for place in range(6):
+        changed = patches.copy()
+        changed[place] = 0
+        found = problem(Answers(asked, changed), 1, sizes)
+        assert found == (outside if (patches[place] == UNANSWERED).any() else None)
+    assert problem(Answers(asked, patches), 1, sizes | {"a": (4, 5)}) == outside

@@ -154,14 +154,26 @@ def test_two_files_of_one_round(tmp_path):
 def test_queries_of_another_pool(tmp_path):
     log = QueryLog(tmp_path)
     log.append(queries())
-    log.check_pool(IDS[::-1], (6, 8))
-    text = message(log.check_pool, (*IDS, "c/0"), (6, 8))
+    log.check_pool(dict.fromkeys(IDS[::-1], (6, 8)))
+    text = message(log.check_pool, dict.fromkeys((*IDS, "c/0"), (6, 8)))
     assert f"{log.path(1)}: queries of 3 images instead of 4 (missing: 'c/0') in the target" in text
-    text = message(log.check_pool, ("a/0", "a/1", "x"), (6, 8))
+    text = message(log.check_pool, dict.fromkeys(("a/0", "a/1", "x"), (6, 8)))
     assert "3 images instead of 3 (unknown: 'b/0'; missing: 'x')" in text
-    text = message(log.check_pool, IDS, (5, 8))
+    text = message(log.check_pool, dict.fromkeys(IDS, (5, 8)))
     assert "1 queries outside of their images, such as image 'b/0' row 5 column 7; expected" in text
-    assert "1 queries outside" in message(log.check_pool, IDS, (6, 7))
+    assert "1 queries outside" in message(log.check_pool, dict.fromkeys(IDS, (6, 7)))
+
+
+def test_queries_lie_inside_of_their_own_images(tmp_path):
+    log = QueryLog(tmp_path)
+    log.append(queries())
+    # Queries at (3, 4) of "a/0", (0, 0) and (5, 7) of "b/0"; none of "a/1".
+    log.check_pool({"a/0": (4, 5), "a/1": (1, 1), "b/0": (6, 8)})
+    text = message(log.check_pool, {"a/0": (6, 4), "a/1": (6, 8), "b/0": (6, 8)})
+    assert "1 queries outside of their images, such as image 'a/0' row 3 column 4; " in text
+    assert "expected labels of 6 x 4 (height x width)" in text
+    text = message(log.check_pool, {"a/0": (3, 8), "a/1": (6, 8), "b/0": (6, 7)})
+    assert "2 queries outside" in text
 
 
 def test_rounds_that_a_checkpoint_was_trained_with(tmp_path):

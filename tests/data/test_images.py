@@ -42,6 +42,7 @@ def test_encode_is_lossless_and_grey_or_rgb(tmp_path):
             assert image.mode == mode
             np.testing.assert_array_equal(np.asarray(image), array)
         np.testing.assert_array_equal(images.decode(data), array)
+        assert images.stored_size(data) == (7, 9)
 
 
 def test_resizing_is_that_of_pillow():

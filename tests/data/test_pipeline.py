@@ -81,6 +81,14 @@ def test_every_record_once_and_padding_at_the_end(hosts):
     assert labels[:, 0, 0].tolist() == [0, 10, 20, 30, 40, 50, 60, 0]
 
 
+def test_records_are_grouped_by_size_the_largest_first():
+    sizes = np.array([[2, 3], [4, 3], [3, 2], [4, 3], [2, 3]], np.int32)
+    assert pipeline.by_size(sizes) == [((4, 3), [1, 3]), ((2, 3), [0, 4]), ((3, 2), [2])]
+    assert pipeline.by_size(sizes, [3, 0]) == [((4, 3), [3]), ((2, 3), [0])]
+    assert pipeline.by_size(sizes, []) == []
+    assert pipeline.by_size(sizes[[0, 4, 0]]) == [((2, 3), [0, 1, 2])]
+
+
 def test_labels_are_resized_and_kept():
     asked = []
 

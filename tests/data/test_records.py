@@ -97,12 +97,15 @@ def test_the_index_is_rebuilt_where_it_is_missing(records):
     again = Records(records.directory, "train")
     assert again.ids == records.ids
     np.testing.assert_array_equal(again.class_pixels, records.class_pixels)
+    # Labels of a source are as large as its images.
+    assert again.sizes.tolist() == records.sizes.tolist() == 6 * [[12, 24]]
     assert path.exists()
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
 
 
 def test_an_index_of_other_records_is_refused(records):
-    index.write_index(records.directory, "train", ["a"], np.zeros((1, 19), np.int64))
+    other = index.Index(("a",), np.zeros((1, 19), np.int64), np.ones((1, 2), np.int32))
+    index.write_index(records.directory, "train", other)
     with pytest.raises(InputError, match="index of 'train' has 1 images of 6 stored"):
         Records(records.directory, "train")
 
@@ -258,6 +261,8 @@ def test_synthetic_city_opens_by_the_same_names(tmp_path):
     assert records[0]["image"].shape == (32, 64, 3)
     counts = [(records.label(i) == c).sum() for i in range(2) for c in range(19)]
     np.testing.assert_array_equal(records.class_pixels.ravel(), counts)
+    # Its builder writes no index.
+    np.testing.assert_array_equal(records.sizes, np.array(2 * [[32, 64]], np.int32), strict=True)
 
 
 def test_records_say_their_classes(records):

@@ -148,6 +148,7 @@ class Pictures:
     """Eleven labelled images, which eight devices cannot share evenly."""
 
     ids = tuple(f"image{i}" for i in range(11))
+    sizes = np.tile(np.array(NATIVE, np.int32), (11, 1))
     images = pictures(11)
     labels = np.random.default_rng(1).choice([0, 1, 2, 3, 4, 255], (11, *NATIVE)).astype(np.uint8)
 
@@ -159,6 +160,47 @@ class Pictures:
 
     def label(self, index):
         return self.labels[index]
+
+
+@pytest.mark.parametrize(("devices", "batch"), [(1, 1), (4, 4)])
+def test_an_image_counts_at_the_size_of_its_own_label(devices, batch):
+    class Mixed(Pictures):
+        def __init__(self):
+            sizes = [NATIVE, (20, 50), NATIVE, (33, 31), (20, 50), *6 * [NATIVE]]
+            self.sizes = np.array(sizes, np.int32)
+
+        def label(self, index):
+            height, width = self.sizes[index]
+            return np.resize(self.labels[index], (height, width))
+
+    optimizer = training.create_optimizer(
+        "sgd", lambda _: np.float32(0.1), head_multiplier=1.0, is_head=models.is_head
+    )
+    graphdef, state = training.create_state(Tiny, optimizer)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    records, predictions, handed = Mixed(), {}, []
+    evaluator = Evaluator(graphdef, mesh, num_classes=CLASSES, flip=True, batch=batch)
+    confusion = evaluator.confusion(
+        sharding.replicate(mesh, state),
+        records,
+        keep=predictions.__setitem__,
+        done=handed.append,
+    )
+    assert evaluator.program._cache_size() == 3
+    assert sum(handed) == 11
+    model = nnx.merge(graphdef, state.params, state.frozen)
+    counts = np.zeros((CLASSES, CLASSES), np.int64)
+    for index in range(11):
+        label, image = records.label(index), jnp.asarray(records.image(index))[None]
+        p = evaluation.probabilities(model, image, label.shape, flip=True)
+        best = np.asarray(jnp.argmax(p[0], axis=-1))
+        found = predictions.pop(index)
+        assert (found.shape, found.dtype) == (label.shape, np.uint8)
+        assert (found != best).mean() < 1e-3  # classes that are equally probable to rounding
+        known = label != 255
+        np.add.at(counts, (label[known], found[known]), 1)
+    assert not predictions
+    np.testing.assert_array_equal(confusion, counts)
 
 
 def test_evaluator_counts_what_the_probabilities_say():

@@ -18,6 +18,9 @@ class Labels:
         return np.random.default_rng(index).integers(0, 4, SHAPE).astype(np.uint8)
 
 
+SIZES = dict.fromkeys(Labels.ids, SHAPE)
+
+
 @functools.cache
 def asked(folder):
     return QueryLog(folder / "queries")
@@ -25,7 +28,7 @@ def asked(folder):
 
 def read(folder):
     log = asked(folder)
-    (answers,) = AnswerLog(folder / "answers", log, classes=CLASSES, shape=SHAPE).rounds
+    (answers,) = AnswerLog(folder / "answers", log, classes=CLASSES, sizes=SIZES).rounds
     return answers.patches.tobytes(), answers.patches.shape, answers.about
 
 
@@ -47,7 +50,7 @@ def folder(tmp_path_factory):
         about={},
     )
     log = QueryLog(folder / "queries")
-    found = AnswerLog(folder / "answers", log, classes=CLASSES, shape=SHAPE)
+    found = AnswerLog(folder / "answers", log, classes=CLASSES, sizes=SIZES)
     found.make_folder()
     log.append(queries)
     found.write(GroundTruthOracle(Labels(), 3).ask(queries))
@@ -100,7 +103,7 @@ ARRAYS = st.sampled_from(
 def test_forged_files_with_right_checksums(folder, whole, attempt, forge, data):
     (folder / "answers" / "round_01.npz").write_bytes(forge(data.draw, whole, ARRAYS))
     if attempt(read, folder) is not None:
-        found = AnswerLog(folder / "answers", asked(folder), classes=CLASSES, shape=SHAPE)
+        found = AnswerLog(folder / "answers", asked(folder), classes=CLASSES, sizes=SIZES)
         for image_id in Labels.ids:
             label = known_label(found.rounds, image_id, SHAPE)
             assert set(np.unique(label)) <= {0, 1, 2, 255}

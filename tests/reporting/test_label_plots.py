@@ -18,9 +18,12 @@ class Pool:
         return np.array([[0, 0, 1, 255], [2, 2, 2, 2]], np.uint8)
 
 
+SIZES = dict.fromkeys(Pool.ids, (2, 4))
+
+
 def analyse(rounds, **more):
     oracle = GroundTruthOracle(Pool(), len(NAMES))
-    return annotation.analyse([oracle.ask(asked) for asked in rounds], NAMES, (2, 4), **more)
+    return annotation.analyse([oracle.ask(asked) for asked in rounds], NAMES, SIZES, **more)
 
 
 def queries(number, col, predicted):
@@ -108,7 +111,7 @@ def test_the_note_says_what_was_not_answered(analysis):
     asked = queries(1, (0, 1, 2), (0, 0, 0))
     patches = np.array([[[0]], [[1]], [[254]]], np.uint8)
     answers = annotation.Answers(asked, patches)
-    note = labelled.note(annotation.analyse([answers], NAMES, (2, 4)))
+    note = labelled.note(annotation.analyse([answers], NAMES, SIZES))
     assert note.startswith(
         "2 pixels in 2 regions. Without an answer, and not counted: 1 pixels, 1 regions as a whole."
     )

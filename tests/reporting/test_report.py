@@ -133,7 +133,7 @@ class Pool:
 def analysis(workdir):
     oracle = GroundTruthOracle(Pool(), len(NAMES))
     answers = [oracle.ask(queries) for queries in QueryLog(workdir / "queries").rounds]
-    return analyse(answers, NAMES, (32, 64), pool_pixels={"road": 9, "car": 1})
+    return analyse(answers, NAMES, dict.fromkeys(IDS, (32, 64)), pool_pixels={"road": 9, "car": 1})
 
 
 def report(workdir, **more):

@@ -9,7 +9,7 @@ from tiny import Tiny
 
 from cbda_jax import models, sharding, training
 from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring
-from cbda_jax.run.acquirer import Acquirer, Request, Sizes, Target
+from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
 
 INPUT, NATIVE = (24, 40), (36, 60)
 COUNT = 11
@@ -43,12 +43,17 @@ def _previous(index):
 def _acquirer(*, devices=8, batch=8, scoring=REGIONS):
     graphdef, state = _network()
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    acquirer = Acquirer(graphdef, mesh, scoring, Sizes(NATIVE, INPUT), batch=batch)
+    acquirer = Acquirer(graphdef, mesh, scoring, INPUT, batch=batch)
     return acquirer, sharding.replicate(mesh, state)
 
 
 def _target(images, truth=None):
-    return Target(COUNT, images.__getitem__, _previous, truth)
+    sizes = np.tile(np.array(NATIVE, np.int32), (COUNT, 1))
+    return Target(sizes, images.__getitem__, _previous, truth)
+
+
+def _request(number, picks, allocation, most=None):
+    return Request(number, {NATIVE: Share(picks, most)}, allocation)
 
 
 def _choose(
@@ -62,7 +67,7 @@ def _choose(
     **setting,
 ):
     acquirer, state = _acquirer(**setting)
-    request = Request(2, picks, allocation, most)
+    request = _request(2, picks, allocation, most)
     return acquirer.choose(state, _target(images, truth), request, balance=balance)
 
 
@@ -208,8 +213,8 @@ def test_quota_spends_the_budget_where_labels_are_few(images):
 
 def test_nothing_the_size_of_an_image_comes_back(images):
     acquirer, state = _acquirer.__wrapped__()
-    acquirer.choose(state, _target(images), Request(1, 6, "per_image"))  # compiles
-    step = acquirer.program(6)
+    acquirer.choose(state, _target(images), _request(1, 6, "per_image"))  # compiles
+    step = acquirer.program(6, NATIVE)
     assert step._cache_size() == 1
     outputs = jax.tree.leaves(step.lower(*_abstract(state, acquirer)).out_info)
     assert max(np.prod(leaf.shape) for leaf in outputs) <= 8 * 6
@@ -234,9 +239,9 @@ def _abstract(state, acquirer):
 def test_rounds_before_and_after_the_balance_begins_are_one_program(images):
     acquirer, state = _acquirer.__wrapped__()
     for number, weights in ((1, np.ones(19, np.float32)), (2, WEIGHTS)):
-        request, balance = Request(number, 6, "per_image"), RoundBalance(weights)
+        request, balance = _request(number, 6, "per_image"), RoundBalance(weights)
         acquirer.choose(state, _target(images), request, balance=balance)
-    assert acquirer.program(6)._cache_size() == 1
+    assert acquirer.program(6, NATIVE)._cache_size() == 1
 
 
 @pytest.mark.parametrize("allocation", ["per_image", "global"])
@@ -253,7 +258,7 @@ def test_scores_of_single_pixels(images, allocation, score):
 def test_pixelpick_draws_among_the_least_margins_that_were_not_asked_before(images):
     target, scoring = _target(images), Scoring(unit="pixel", radius=0, score="pixelpick")
     acquirer, state = _acquirer(scoring=scoring)
-    chosen, _ = acquirer.choose(state, target, Request(2, 20, "per_image"))
+    chosen, _ = acquirer.choose(state, target, _request(2, 20, "per_image"))
     of_margin, _ = _acquirer(scoring=Scoring(unit="pixel", radius=0, score="margin"))
     rank = int(0.05 * np.prod(NATIVE))
     for index in range(COUNT):
@@ -263,5 +268,5 @@ def test_pixelpick_draws_among_the_least_margins_that_were_not_asked_before(imag
         mine = chosen.image == index
         assert mine.sum() == 20
         assert (score[chosen.row[mine], chosen.col[mine]] >= least).all()
-    again, _ = acquirer.choose(state, target, Request(3, 20, "per_image"))
+    again, _ = acquirer.choose(state, target, _request(3, 20, "per_image"))
     assert _listed(again) != _listed(chosen)

@@ -17,7 +17,7 @@ def _message(error):
 @pytest.mark.parametrize("budget", [0, -0.1, 1.01])
 def test_region_budget_out_of_range(budget):
     with pytest.raises(InputError) as error:
-        checks.check_budget(budget, get_method("ripu"), (96, 192))
+        checks.check_budget(budget, get_method("ripu"), [(96, 192)])
     assert f"acquisition.budget: {budget:g} found, expected above 0 and at most 1," in _message(
         error
     )
@@ -25,15 +25,26 @@ def test_region_budget_out_of_range(budget):
 
 def test_pixel_budget_above_what_the_blocking_radius_reaches():
     with pytest.raises(InputError) as error:
-        checks.check_budget(0.05, get_method("ripu_pixel"), (1024, 2048))
+        checks.check_budget(0.05, get_method("ripu_pixel"), [(1024, 2048)])
     # 32 x 63 pixels, 33 apart.
     assert "at most 0.0009613, all that picks of unit pixel and radius 32 reach" in _message(error)
 
 
+def test_of_several_sizes_the_one_in_which_picks_reach_least_counts():
+    method = get_method("ripu_pixel")
+    sizes = [(33, 33), (64, 66), (330, 330)]
+    # One pick of 1,089 pixels; 4 of 4,224; 100 of 108,900.
+    checks.check_budget(1 / 1089, method, sizes[::2])
+    with pytest.raises(InputError, match=r"radius 32 reach in an image of 330 x 330"):
+        checks.check_budget(1 / 1000, method, sizes[1:])
+    with pytest.raises(InputError, match=r"radius 32 reach in an image of 33 x 33"):
+        checks.check_budget(1 / 1000, method, [*sizes[::-1], sizes[0]])
+
+
 def test_a_budget_that_may_not_be_spent_is_noted(capsys):
-    checks.check_budget(0.5, get_method("ripu"), (96, 192))
+    checks.check_budget(0.5, get_method("ripu"), [(96, 192)])
     assert "note: acquisition.budget of 0.5 is above 0.36" in capsys.readouterr().err
-    checks.check_budget(0.36, get_method("ripu"), (96, 192))
+    checks.check_budget(0.36, get_method("ripu"), [(96, 192)])
     assert not capsys.readouterr().err
 
 

@@ -1,11 +1,14 @@
 """What a round tells the acquirer of the classes, from the answers to the rounds before."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cbda_jax import acquisition, annotation
 from cbda_jax.acquisition import Balance, Scoring
+from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
 from cbda_jax.run.rounds import Plan, Rounds
@@ -20,6 +23,7 @@ LABELS[1, 6:, :4] = 7
 
 class Pool:
     ids = IDS
+    sizes = np.tile(np.array([12, 16], np.int32), (2, 1))
 
     def __len__(self):
         return len(IDS)
@@ -97,6 +101,67 @@ def test_weights_are_clipped_and_then_corrected(tmp_path):
 STATE = TrainState(step=jnp.int32(0), params={}, frozen={}, opt_state=())
 
 
+class Mixed:
+    """Three images of two sizes, not in the order of their ids."""
+
+    ids = ("c", "a", "b")
+    sizes = np.array([[12, 16], [6, 9], [12, 16]], np.int32)
+
+    def __len__(self):
+        return 3
+
+    def image(self, index):
+        return np.zeros((12, 16, 3), np.uint8)
+
+    def label(self, index):
+        return np.full(self.sizes[index], index, np.uint8)
+
+
+def mixed_rounds(tmp_path, method):
+    return Rounds(
+        tmp_path,
+        Mixed(),
+        CITYSCAPES_19,
+        annotation.GroundTruthOracle(Mixed(), 19),
+        Plan("test", method, budget=0.4, count=2),
+        gallery=0,
+    )
+
+
+@pytest.mark.parametrize(("allocation", "cap"), [("per_image", 0), ("global", 1.5)])
+def test_a_budget_is_shared_by_pixels(tmp_path, allocation, cap):
+    method = Method(allocation=allocation, image_cap=cap)
+    rounds, acquirer = mixed_rounds(tmp_path, method), Recorder()
+    queries = rounds._choose(1, 9, STATE, acquirer, lambda: None)
+    # ceil(192 x 0.4 / 2 / 9) and ceil(54 x 0.4 / 2 / 9); half as many more with a cap.
+    expected = {(12, 16): (5, 8 if cap else None), (6, 9): (2, 3 if cap else None)}
+    assert acquirer.request == (1, expected, allocation)
+    np.testing.assert_array_equal(acquirer.target.sizes, Mixed.sizes)
+    assert queries.about["requested"] == 5 + 2 + 5
+
+
+def test_labels_and_fractions_are_of_each_image_s_own_size(tmp_path):
+    method = METHODS["ripu"]
+    rounds = mixed_rounds(tmp_path, method)
+    first = dataclasses.replace(
+        asked(1, [0, 2, 2], [5, 0, 11], [8, 3, 15], [0, 0, 0]), image_ids=("a", "b", "c")
+    )
+    rounds.log.append(first)
+    rounds._ask(first)
+    assert [rounds.label(index, 1).shape for index in range(3)] == [(12, 16), (6, 9), (12, 16)]
+    # In three corners or at borders: of "a" four pixels, of "c" six and four.
+    assert [int((rounds.label(index, 1) != 255).sum()) for index in range(3)] == [10, 4, 0]
+    assert (rounds.label(1, 1)[4:, 7:] == 1).all()
+    assert rounds.fraction(1) == 14 / (192 + 54 + 192)
+    # As it is read when the run goes on.
+    assert mixed_rounds(tmp_path, method).fraction(1) == rounds.fraction(1)
+    # Inside of the larger images alone.
+    outside = asked(2, [0], [6], [3], [0])
+    rounds.log.append(dataclasses.replace(outside, image_ids=("a", "b", "c")))
+    with pytest.raises(InputError, match=r"image 'a' row 6 column 3; expected labels of 6 x 9"):
+        mixed_rounds(tmp_path, method)
+
+
 class Recorder:
     """An acquirer that only notes what it is told."""
 
@@ -123,7 +188,7 @@ class Recorder:
 def test_what_the_acquirer_is_told(tmp_path, method, most, knows):
     acquirer = Recorder()
     rounds_of(tmp_path, method)._choose(3, 9, STATE, acquirer, lambda: None)
-    assert acquirer.request == (3, 1, method.allocation, most)
+    assert acquirer.request == (3, {(12, 16): (1, most)}, method.allocation)
     truth = acquirer.target.truth
     assert (truth is not None) == knows
     if truth is not None:

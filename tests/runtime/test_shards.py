@@ -31,8 +31,9 @@ def test_alone_every_image_counts_once(alone):
         alone["confusion"], _confusion(records, alone["predictions"]), strict=True
     )
     # A network that knows nothing of the images would pass all that follows.
-    assert len(np.unique(alone["predictions"])) == CLASSES
-    assert len(alone["picked_row"]) == 4 * IMAGES
+    assert len(np.unique(alone["predictions"][::2])) == CLASSES
+    # Of 5 images four each, of 4 smaller ones two.
+    assert len(alone["picked_row"]) == 4 * 5 + 2 * 4
     assert (np.diff(alone["picked_image"]) >= 0).all()
 
 
@@ -57,7 +58,7 @@ def test_processes_share_what_does_not_divide(count, alone, tmp_path):
     for index in range(count):
         with np.load(tmp_path / f"{index}.npz") as arrays:
             hosts.append(dict(arrays))
-    # In batches of four, so that the last one has an image for the first process only.
+    # In batches of four, so that the last one of a size has an image for the first process only.
     assert [len(host["kept"]) for host in hosts] == {2: [5, 4], 4: [3, 2, 2, 2]}[count]
     kept = np.concatenate([host.pop("kept") for host in hosts])
     predictions = np.concatenate([host.pop("predictions") for host in hosts])

@@ -83,11 +83,16 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "class_pixels": tfds.features.Tensor(
                     shape=(self.space.num_classes,), dtype=np.int64
                 ),
+                **self.more_features(),
             }
         )
         return tfds.core.DatasetInfo(
             builder=self, description=self.__doc__, features=features, disable_shuffling=True
         )
+
+    def more_features(self) -> dict[str, tfds.features.FeatureConnector]:
+        """What records hold beside what all hold."""
+        return {}
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         # `data_dir` is a temporary folder now, which is renamed when all of it is there.

@@ -57,7 +57,9 @@ class DeclaredBuilder(PairBuilder, skip_registration=True):
 def builder_of(declaration: Declaration) -> type[DeclaredBuilder]:
     """The TFDS builder of a declaration; the same class each time."""
     # A config equal to one that TFDS has listed must be that very one: one list a class.
-    config = SourceConfig(size=declaration.size, label_space=declaration.space)
+    config = SourceConfig(
+        size=declaration.size, label_space=declaration.space, label_size=declaration.label_size
+    )
     return type(
         declaration.name.title().replace("_", ""),
         (DeclaredBuilder,),

@@ -20,9 +20,12 @@ from cbda_jax.data import images, labels
 from cbda_jax.data.datasets import sources
 from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.pairs import Pair, read_list, select
-from cbda_jax.data.index import write_index
+from cbda_jax.data.index import Index, write_index
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import BY_NUMBER, IGNORE, LabelSpace, label_space
+
+MOST_SIZES = 8
+"""Of native labels in a split. Every size is a program of its own, which is compiled."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -41,6 +44,7 @@ class SourceConfig(tfds.core.BuilderConfig):
         mapping: class of the files -> class of the label space, or None for void, where the two
             have other classes; see `LabelEncoding.mapped`.
         native_labels: whether labels keep their own size; None: as the data set has it.
+        label_size: (height, width) of all of these labels, where their own are of many sizes.
 
     Raises:
         InputError: a size that is none, an unknown label space, a list that cannot be read.
@@ -53,6 +57,7 @@ class SourceConfig(tfds.core.BuilderConfig):
     files: str | os.PathLike[str] | None = None
     mapping: Mapping[str, str | None] | None = None
     native_labels: bool | None = None
+    label_size: Sequence[int] | None = None
 
     def __post_init__(self):
         height, width = self.size = _checked_size(self.size)
@@ -64,6 +69,9 @@ class SourceConfig(tfds.core.BuilderConfig):
         self.name = f"h{height}_w{width}_{classes}"
         if self.native_labels is not None:
             self.name += "_native" if self.native_labels else "_fit"
+        if self.label_size is not None:
+            label_height, label_width = self.label_size = _checked_size(self.label_size)
+            self.name += f"_l{label_height}_w{label_width}"
         # Two roots, or two lists, must not share a prepared copy. What the root holds is not read,
         # so that a prepared data set opens on a machine without the files.
         sources = {}
@@ -85,7 +93,7 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     """Base of the builders: subclasses say where files lie and what their values mean.
 
     Images are stored at the config's size, in the order of sorted ids; labels too or, with
-    `NATIVE_LABELS`, as large as their files.
+    `NATIVE_LABELS`, as large as their files: of at most `MOST_SIZES` sizes in a split.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -114,6 +122,17 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
         """Whether labels are stored as large as their files."""
         asked = self.source.native_labels
         return self.NATIVE_LABELS if asked is None else asked
+
+    @property
+    def keeps_native_size(self) -> bool:
+        """Whether records say how large their images were, as their labels do not."""
+        return self.native_labels and self.source.label_size is not None
+
+    def more_features(self) -> dict[str, tfds.features.FeatureConnector]:
+        """What records hold beside what all hold."""
+        if not self.keeps_native_size:
+            return {}
+        return {"native_size": tfds.features.Tensor(shape=(2,), dtype=np.int32)}
 
     def note(self, text: str) -> None:
         """Keeps something to be said when the data set is prepared: files left out, say."""
@@ -183,27 +202,43 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
     def _generate_examples(
         self, split: str, pairs: list[Pair]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        ids, class_pixels = [], []
-        shapes: dict[tuple[int, ...], Pair] = {}
+        ids, class_pixels, sizes, natives = [], [], [], []
+        first: dict[tuple[int, int], Pair] = {}
         # disable=None: no bar where standard error is no terminal.
         bar = tqdm(total=len(pairs), desc=f"{self.name} {split}", unit="image", disable=None)
         with bar:
-            for pair, (example, shape) in zip(
+            for pair, (example, native) in zip(
                 pairs, parallel_map(self._example, pairs), strict=True
             ):
                 bar.update()
-                shapes.setdefault(shape, pair)
-                if self.native_labels and len(shapes) > 1:
-                    raise _other_size(*shapes.items())
+                size = images.stored_size(example["label"])
+                first.setdefault(size, pair)
+                if self.native_labels and len(first) > MOST_SIZES:
+                    raise _many_sizes(first, f"{len(ids) + 1} of {len(pairs)} labels of {split!r}")
                 yield len(ids), example
                 ids.append(example["image_id"])
                 class_pixels.append(example["class_pixels"])
-        write_index(self.data_dir, split, ids, np.array(class_pixels, np.int64))
+                sizes.append(size)
+                natives.append(native if self.keeps_native_size else size)
+        index = Index(
+            tuple(ids),
+            np.array(class_pixels, np.int64),
+            np.array(sizes, np.int32),
+            np.array(natives, np.int32),
+        )
+        write_index(self.data_dir, split, index)
 
     def _example(self, pair: Pair) -> tuple[dict[str, Any], tuple[int, ...]]:
         """The record of a pair, and the size of its label's file."""
         image, label = self.read(pair)
-        return self._stored(pair.image_id, image, label), label.shape
+        native, size = label.shape, self.source.size
+        to = self.source.label_size if self.native_labels else size
+        if to is not None:
+            label = images.resize_label(label, (to[0], to[1]))
+        example = self.example(pair.image_id, images.resize_image(image, (size[0], size[1])), label)
+        if self.keeps_native_size:
+            example["native_size"] = np.array(native, np.int32)
+        return example, native
 
     def read(
         self, pair: Pair
@@ -235,18 +270,6 @@ class PairBuilder(LabelledBuilder, skip_registration=True):
             )
         return image, self.train_ids[ids]
 
-    def _stored(
-        self,
-        image_id: str,
-        image: UInt8[np.ndarray, "height width 3"],
-        label: UInt8[np.ndarray, "label_height label_width"],
-    ) -> dict[str, Any]:
-        """A record, of an image and train ids at their own sizes."""
-        height, width = self.source.size
-        if not self.native_labels:
-            label = images.resize_label(label, (height, width))
-        return self.example(image_id, images.resize_image(image, (height, width)), label)
-
 
 def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """Maps in threads (decoding and resizing release the lock), in order, a few items ahead."""
@@ -274,15 +297,23 @@ def _manual_dir(name: str, dl_manager: tfds.download.DownloadManager) -> Path:
         ) from error
 
 
-def _other_size(
-    first: tuple[tuple[int, ...], Pair], other: tuple[tuple[int, ...], Pair]
-) -> InputError:
-    (height, width), pair = other
-    (first_height, first_width), first_pair = first
+def _many_sizes(first: Mapping[tuple[int, int], Pair], among: str) -> InputError:
+    """More sizes than `MOST_SIZES`.
+
+    Args:
+        first: the first pair of each size, in the order in which they were found.
+        among: where they were found.
+    """
+
+    def where(pair: Pair) -> str:
+        return (pair.label or pair.image).where
+
+    ((one_height, one_width), one), *_, ((height, width), pair) = first.items()
     return InputError(
-        f"{pair.label.where}: {width} x {height} pixels found, expected {first_width} x "
-        f"{first_height} as {first_pair.label.where} has, one size of all images of a split, in "
-        "which queries are placed; remove one of the two kinds"
+        f"{where(pair)}: {width} x {height} pixels found, where {where(one)} has "
+        f"{one_width} x {one_height}, {len(first)} different sizes in the first {among}, expected "
+        f"at most {MOST_SIZES}, as each has a program of its own; set label_size to a common "
+        "(height, width) for labels, or leave images out"
     )
 
 

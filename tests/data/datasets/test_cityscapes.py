@@ -6,8 +6,11 @@ import pytest
 from PIL import Image
 
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
+from cbda_jax.data.datasets.folders import MOST_SIZES
+from cbda_jax.data.index import index_path
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
+from cbda_jax.files import read_npz, write_npz
 from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 
 FRAMES = {
@@ -120,3 +123,70 @@ def test_the_test_split_has_no_labels(files, tmp_path):
     assert (test.label(0) == 255).all()
     assert test.label(0).shape == (32, 64)
     assert not test.class_pixels.any()
+
+
+def test_unknown_split(files, tmp_path):
+    with pytest.raises(InputError, match="a split 'none' found, expected one of train, val"):
+        opened(files[0], tmp_path, "none")
+
+
+def add(root, city, height, width):
+    """A frame of another size."""
+    ids = np.random.default_rng(height * width).integers(0, 34, (height, width), np.uint8)
+    for folder, ending, array in (
+        ("leftImg8bit", "leftImg8bit", np.stack(3 * [ids], -1)),
+        ("gtFine", "gtFine_labelIds", ids),
+    ):
+        path = root / folder / "train" / city / f"{city}_000001_000019_{ending}.png"
+        path.parent.mkdir()
+        Image.fromarray(array).save(path)
+    return LABEL_IDS.table(CITYSCAPES_19)[ids]
+
+
+def test_labels_of_several_sizes(files, tmp_path):
+    root, _ = files
+    added = {c: add(root, c, *s) for c, s in (("bonn", (16, 32)), ("hanau", (33, 20)))}
+    records = opened(root, tmp_path)
+    assert [image_id.split("_")[0] for image_id in records.ids] == [
+        *("aachen", "aachen", "bonn", "hanau", "zurich"),
+    ]
+    expected = [(32, 64), (32, 64), (16, 32), (33, 20), (32, 64)]
+    np.testing.assert_array_equal(records.sizes, np.array(expected, np.int32), strict=True)
+    for index, city in ((2, "bonn"), (3, "hanau")):
+        np.testing.assert_array_equal(records.label(index), added[city])
+    # The network sees one size.
+    assert {records.image(i).shape for i in range(5)} == {(20, 40, 3)}
+    assert opened(root, tmp_path, "val").sizes.tolist() == [[32, 64]]
+
+
+def test_an_index_of_before_is_given_sizes(files, tmp_path):
+    root, _ = files
+    add(root, "bonn", 16, 32)
+    records = opened(root, tmp_path)
+    path = index_path(records.directory, "train")
+    whole = read_npz(path)
+    write_npz(path, **{name: array for name, array in whole.items() if name != "sizes"})
+    again = opened(root, tmp_path)
+    np.testing.assert_array_equal(again.sizes, records.sizes, strict=True)
+    assert again.ids == records.ids
+    np.testing.assert_array_equal(again.class_pixels, records.class_pixels, strict=True)
+    for name, array in read_npz(path).items():
+        np.testing.assert_array_equal(array, whole[name], strict=True)
+
+
+def test_more_sizes_than_programs_are_made_for(files, tmp_path):
+    root, _ = files
+    for number in range(MOST_SIZES - 1):
+        add(root, f"b{number}", 16 + number, 32)
+    assert len(np.unique(opened(root, tmp_path / "eight").sizes, axis=0)) == MOST_SIZES == 8
+    add(root, "c", 32, 60)
+    with pytest.raises(InputError) as error:
+        opened(root, tmp_path)
+    text = str(error.value)
+    assert text.splitlines() == [text]
+    assert f"{root}/gtFine/train/c/c_000001_000019_gtFine_labelIds.png: 60 x 32 pixels" in text
+    assert "aachen_000001_000019_gtFine_labelIds.png has 64 x 32, 9 different sizes in" in text
+    # Of two of Aachen, seven, this one, and one of Zurich.
+    assert "in the first 10 of 11 labels of 'train', expected at most 8, as each has" in text
+    assert "; set label_size to a common (height, width) for labels, or " in text
+    assert not list((tmp_path / "data").glob("cityscapes/*/1.0.0"))

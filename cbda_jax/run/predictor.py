@@ -1,0 +1,186 @@
+"""Predictions of images without labels, written as files that other programs read."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Int32, UInt8
+
+from cbda_jax import console, models, platform, sharding
+from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.config import check, data_sets
+from cbda_jax.data import images, labels, pipeline, prepare
+from cbda_jax.data.encoding import LabelEncoding
+from cbda_jax.data.image_folder import ImageFolder
+from cbda_jax.errors import InputError
+from cbda_jax.files import write_atomic
+from cbda_jax.label_space import LabelSpace
+from cbda_jax.run import assembly, checks, workdir
+from cbda_jax.run.evaluator import Evaluator
+from cbda_jax.runtime import hosts
+from cbda_jax.training import TrainState
+
+_LABEL_SHARE = 0.5  # of an overlay; the rest is the photograph
+
+
+@runtime_checkable
+class Predicted(pipeline.SizedRecords, Protocol):
+    """Images to predict, such as `ImageFolder` and `cbda_jax.data.records.Records`."""
+
+    @property
+    def native_sizes(self) -> Int32[np.ndarray, "images 2"]:
+        """(height, width) of every image's file."""
+        ...
+
+
+def predict(
+    config: assembly.Config,
+    folder: Path,
+    images_in: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Writes the predictions of a folder of images, or of `data.test`, which needs no labels.
+
+    Files go to `out`: `labels/ID.png` holds the values that the target data set declares, at the
+    image's own size (what Cityscapes' server takes, if it is Cityscapes); `overlays/ID.png` the
+    palette over the photograph.
+
+    Args:
+        config: of `cbda_jax.config`.
+        folder: workdir of a run, whose latest checkpoint predicts. Where there is no run,
+            `pretrained` does, which has to be a whole network then.
+        images_in: a folder of PNG and JPEG images, at any depth and of any sizes; None:
+            `data.test`.
+        out: where predictions go; a new or empty folder. None: `predicted` in the workdir.
+
+    Raises:
+        InputError: there is nothing to predict, or nothing that predicts; `out` holds files.
+    """
+    check(config)
+    out = folder / "predicted" if out is None else out
+    hosts.first(lambda: _check_empty(out))
+    space = data_sets.space(config)
+    encoding = encoding_of_target(config, space)
+    records = _open(config, images_in)
+    mesh = sharding.make_mesh()
+    console.say(hosts.devices(platform.of(mesh)))
+    network = assembly.create_network(config, space.num_classes, mesh)
+    state = _state(config, folder, network, mesh)
+    evaluator = Evaluator(
+        network.graphdef,
+        mesh,
+        num_classes=space.num_classes,
+        flip=config.evaluation.flip,
+        scales=tuple(config.evaluation.scales),
+        batch=config.evaluation.batch_per_device * mesh.size,
+        host=(jax.process_index(), jax.process_count()),
+        threads=config.data.threads,
+    )
+    if (records.sizes != records.native_sizes).any():
+        console.say(
+            "note: images of many sizes are predicted at one size, and predictions resized to the "
+            "nearest pixel"
+        )
+
+    def keep(index: int, prediction: np.ndarray) -> None:
+        height, width = records.native_sizes[index].tolist()
+        label = images.resize_label(prediction, (height, width))
+        write(out / "labels" / f"{records.ids[index]}.png", labels.write(label, encoding, space))
+        image = (
+            records.photograph(index)
+            if isinstance(records, ImageFolder)
+            else images.resize_image(records.image(index), (height, width))
+        )
+        write(
+            out / "overlays" / f"{records.ids[index]}.png",
+            images.encode(overlay(image, label, space)),
+        )
+
+    with console.progress(len(records), "predict", unit="image") as progress:
+        evaluator.confusion(state, records, keep=keep, done=progress.update)
+    hosts.sync("predictions are on the disk")
+    console.say(f"{len(records)} predictions ({encoding.name}): {out}")
+
+
+def encoding_of_target(config: assembly.Config, space: LabelSpace) -> LabelEncoding:
+    """The values by which the target data set means the classes of a run.
+
+    Raises:
+        InputError: it does not have these classes.
+    """
+    dataset = data_sets.dataset(config, config.data.target)
+    encoding = prepare.builder_class(dataset).ENCODING
+    mapping = data_sets.mapping(config, "target")
+    return encoding if mapping is None else encoding.mapped(mapping, space)
+
+
+def overlay(
+    image: UInt8[np.ndarray, "height width 3"],
+    label: UInt8[np.ndarray, "height width"],
+    space: LabelSpace,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The palette over a photograph, half of each; RGB uint8."""
+    mixed = _LABEL_SHARE * space.colour(label) + (1 - _LABEL_SHARE) * image
+    return mixed.round().astype(np.uint8)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write_atomic(path, lambda file: file.write(content))
+
+
+def _open(config: assembly.Config, images_in: Path | None) -> Predicted:
+    if images_in is not None:
+        return ImageFolder(images_in.expanduser(), tuple(config.data.target_size))
+
+    def look() -> None:
+        where = assembly.location(config, "test")
+        checks.check_data_set("data.test", config.data.test, **where)
+
+    hosts.first(look)
+    return assembly.open_records(config, "test")
+
+
+def _state(
+    config: assembly.Config, folder: Path, network: assembly.Network, mesh: Mesh
+) -> TrainState:
+    """The network that predicts."""
+    if not (folder / "config.json").exists():
+        if not config.pretrained:
+            workdir.check_run(folder)
+        checks.check_pretrained(config.pretrained)
+        path = Path(config.pretrained).expanduser()
+        state = network.initial()
+        model = nnx.merge(network.graphdef, state.params, state.frozen)
+        if path.is_file() and not models.is_whole(model, path):
+            raise InputError(
+                f"pretrained: {path}, the backbone of a network found, expected a whole one, as "
+                f"{folder} holds no run; name the workdir of a run, or weights with a head"
+            )
+        return state
+    workdir.claim(folder, config, write=False, mode="evaluate")
+    checkpoints = Checkpoints(config.checkpoint.dir or folder / "checkpoints", writable=False)
+    try:
+        found = checkpoints.restore_latest(sharding.replicate(mesh, network.create()))
+    finally:
+        checkpoints.close()
+    if found is None:
+        raise InputError(f"{folder}: no checkpoint found; train first")
+    step, state = found
+    console.say(f"{folder}: the network of step {step}")
+    return state
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            f"{out}: files found, expected a new or an empty folder for predictions; remove it, or "
+            "name another one (--out)"
+        )
