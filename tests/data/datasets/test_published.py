@@ -392,6 +392,8 @@ def test_a_run_on_it(stand_in, tmp_path, monkeypatch, name):
     )
     one = functools.partial(sharding.make_mesh, jax.devices()[:1])
     monkeypatch.setattr(sharding, "make_mesh", one)
+    # Its drawings take as long as all the rest.
+    monkeypatch.setattr("cbda_jax.reporting.report.write_report", lambda *_, **__: "no report")
     above, _ = stand_in(name)
     config, workdir = config_of(name, above, tmp_path), tmp_path / "run"
     experiment.run(config, workdir)
