@@ -45,7 +45,7 @@ def test_what_is_no_data_set(name, message):
 
 
 def test_options_are_the_fields_of_the_config(tmp_path):
-    options = ("root", "size", "label_space", "files", "mapping", "native_labels")
+    options = ("root", "size", "label_space", "files", "mapping", "native_labels", "label_size")
     assert prepare.builder_options("gtav") == options
     assert "root" not in prepare.builder_options("synthetic_city")
     builder = prepare.create_builder("synthetic_city", data_dir=tmp_path, size=(40, 72), seed=None)

@@ -104,7 +104,8 @@ def test_the_index_is_rebuilt_where_it_is_missing(records):
 
 
 def test_an_index_of_other_records_is_refused(records):
-    other = index.Index(("a",), np.zeros((1, 19), np.int64), np.ones((1, 2), np.int32))
+    size = np.ones((1, 2), np.int32)
+    other = index.Index(("a",), np.zeros((1, 19), np.int64), size, size)
     index.write_index(records.directory, "train", other)
     with pytest.raises(InputError, match="index of 'train' has 1 images of 6 stored"):
         Records(records.directory, "train")

@@ -31,7 +31,7 @@ def prepared(tmp_path_factory):
 def read(directory):
     records = Records(directory, "train")
     pixels = [(r["image_id"], r["image"].tobytes(), r["label"].tobytes()) for r in records]
-    return records.ids, records.class_pixels.tobytes(), pixels
+    return records.ids, records.class_pixels.tobytes(), records.sizes.tobytes(), pixels
 
 
 @pytest.mark.parametrize("kind", ["array_record", "npz", "dataset_info.json", "features.json"])

@@ -5,6 +5,7 @@ from PIL import Image
 from cbda_jax.data import prepare
 from cbda_jax.data.datasets.declared import builder_of
 from cbda_jax.data.declaration import declare
+from cbda_jax.data.index import index_path
 from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19, LabelSpace
@@ -84,6 +85,24 @@ def test_labels_of_one_declared_size(root):
     train = opened(root, declaration=declaration, size=(2, 3))
     assert train.label(0).shape == (4, 6)
     np.testing.assert_array_equal(train.label(0)[::2, ::2], [[255, 0, 1], [2, 2, 0]])
+    assert train.sizes.tolist() == 2 * [[4, 6]]
+    assert train.native_sizes.tolist() == 2 * [[8, 12]]
+    # Of an index that was lost, too; and those of before are as they were.
+    index_path(train.directory, "train").unlink()
+    again = opened(root, declaration=declaration, size=(2, 3))
+    assert again.native_sizes.tolist() == 2 * [[8, 12]]
+    assert opened(root).native_sizes.tolist() == opened(root).sizes.tolist() == 2 * [[8, 12]]
+
+
+def test_more_sizes_than_programs_are_made_for_have_one_for_their_labels(root):
+    for number in range(10):
+        image = np.full((8 + number, 12, 3), 50, np.uint8)
+        save(root / "rgb" / "many" / f"{number}.png", image)
+        save(root / "ids" / "many" / f"{number}_ids.png", np.full(image.shape[:2], 10, np.uint8))
+    with pytest.raises(InputError, match="set label_size to a common"):
+        opened(root)
+    train = opened(root, declaration=declare("yard", **YARD, label_size=(4, 6)))
+    assert train.native_sizes.tolist() == [*([8 + n, 12] for n in range(10)), [8, 12], [8, 12]]
 
 
 def test_other_classes_meet_by_name(root):

@@ -67,7 +67,7 @@ def test_records(tmp_path, parent, name, space):
 
 def test_default_is_the_recipe():
     config = builder_of(SYNTHIA).BUILDER_CONFIGS[0]
-    assert (config.size, config.label_space) == ((760, 1280), "synthia_16")
+    assert (config.size, config.label_space) == ((760, 1280), SYNTHIA_16)
     assert config.name == "h760_w1280_c16"
 
 
