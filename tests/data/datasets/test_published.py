@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -342,6 +343,20 @@ def test_folders_that_archives_make(stand_in, tmp_path):
         "acdc/val", data_dir=tmp_path / "data", root=tmp_path / "acdc", size=SIZE
     )
     assert records.ids == PUBLISHED["acdc"].splits["val"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_archives_are_found_in_as_folders_are(stand_in, tmp_path, name):
+    above, _ = stand_in(name)
+    (tmp_path / name).mkdir()
+    with zipfile.ZipFile(tmp_path / name / "all.zip", "w") as archive:
+        for path in (above / name).rglob("*.*"):
+            archive.write(path, path.relative_to(above))
+    builder = prepare.create_builder(name, data_dir=tmp_path, root=tmp_path / name)
+    found = builder.pairs(tmp_path / name)
+    splits = {split: tuple(pair.image_id for pair in pairs) for split, pairs in found.items()}
+    assert splits == PUBLISHED[name].splits
+    assert not builder.notes
 
 
 def test_label_files_of_another_kind_are_refused(stand_in, tmp_path):
