@@ -11,7 +11,7 @@ from tiny import Tiny
 
 from cbda_jax import sharding
 from cbda_jax.annotation import QueryLog
-from cbda_jax.data.datasets.cityscapes import LABEL_IDS
+from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.records import open_records
 from cbda_jax.evaluation import scores
 from cbda_jax.label_space import CITYSCAPES_19
