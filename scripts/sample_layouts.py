@@ -1,6 +1,6 @@
 """How `make_sample_data.py` lays out stand-ins for published data sets: one function for each.
 
-All write two images or more a split, and beside them files of the originals that are not to be
+All write some images a split, and beside them files of the originals that are not to be
 taken for images or labels: train ids, instances, colours, polygons, other weather.
 """
 
@@ -101,7 +101,7 @@ def write_camvid(folder: Path, count: int, scene: Scenes) -> None:
 
 def write_camvid_colours(folder: Path, count: int, scene: Scenes) -> None:
     """Stills and painted labels, with the list of colours."""
-    for number in range(max(count, 2)):
+    for number in range(count):
         image, label = scene("target", CAMVID_COLOURS_SIZE)
         stem = f"0001TP_{6690 + 30 * number:06d}"
         save(folder / "701_StillsRaw_full" / f"{stem}.png", images.encode(image))

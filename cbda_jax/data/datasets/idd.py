@@ -60,6 +60,8 @@ IDD = declare(
     void=[255],
     splits={"train": _split("train"), "val": _split("val"), "test": _split("test", labelled=False)},
     size=(720, 1280),
+    # As its benchmark compares them: images come in several sizes.
+    label_size=(720, 1280),
     about="IDD Segmentation, most images of 1920 x 1080; ids such as 201/frame0029.",
 )
 """leftImg8bit/ and gtFine/, both parts in one folder, as tar.gz extracted.

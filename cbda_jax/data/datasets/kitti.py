@@ -9,7 +9,7 @@ from cbda_jax.label_space import CITYSCAPES_19, IGNORE
 KITTI = Declaration(
     "kitti",
     CITYSCAPES_19,
-    # A licence plate is -1 in the list of Cityscapes; 8 bits hold that as 255.
+    # A licence plate is -1 in the list of Cityscapes; 8 bits would hold that as 255.
     dataclasses.replace(
         LABEL_IDS, name="KITTI label ids", classes={**LABEL_IDS.classes, IGNORE: None}
     ),

@@ -138,5 +138,5 @@ MAPILLARY = Declaration(
 )
 """training/, validation/ and testing/ of version 1.2 or 2.0, of which the labels of 1.2 are read.
 
-Images come in hundreds of sizes; all labels are stored at one.
+Images come in many sizes; all labels are stored at one.
 """

@@ -25,7 +25,7 @@ from cbda_jax.label_space import CITYSCAPES_19, IGNORE
 from cbda_jax.run import experiment
 from configs import synthetic
 
-SIZE, IMAGES = (32, 64), 2
+SIZE, LABEL_SIZE, IMAGES = (32, 64), (36, 64), 2
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 # Drawn class -> class of the data set, where it is another; None: there is none.
@@ -203,9 +203,12 @@ def stand_in(layouts, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_labels(monkeypatch):
-    """As large as the stand-in is: its labels are of one size, which the scale does not change."""
-    small = dataclasses.replace(mapillary.MAPILLARY, label_size=(36, 64))
-    monkeypatch.setattr(prepare, "_BUILDERS", {**prepare._BUILDERS, "mapillary": small})
+    """Of data sets whose labels have one size: as large as the stand-ins, which are scaled."""
+    small = {
+        declaration.name: dataclasses.replace(declaration, label_size=LABEL_SIZE)
+        for declaration in (idd.IDD, mapillary.MAPILLARY)
+    }
+    monkeypatch.setattr(prepare, "_BUILDERS", prepare._BUILDERS | small)
 
 
 def expected(published, classes, label):
@@ -216,6 +219,10 @@ def expected(published, classes, label):
         table[drawn_id] = IGNORE if name is None else classes.index(name)
     table[IGNORE] = IGNORE if published.void is None else classes.index(published.void)
     return table[label]
+
+
+def nearest(label, size):
+    return np.asarray(Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
 
 
 def test_all_that_are_declared_are_tested(layouts):
@@ -249,15 +256,13 @@ def test_a_stand_in_is_read_as_it_was_drawn(stand_in, tmp_path, name, capsys):
             found = records.label(index)
             if not records.labelled:
                 assert (found == IGNORE).all()
-            elif name != "mapillary":
-                wanted = expected(published, records.classes, label)
-                if name == "kitti":
-                    wanted[:2, :2] = IGNORE  # licence plates
-                np.testing.assert_array_equal(found, wanted)
-            else:
-                wanted = expected(published, records.classes, label)
-                wanted = Image.fromarray(wanted).resize((64, 36), Image.Resampling.NEAREST)
-                np.testing.assert_array_equal(found, np.asarray(wanted))
+                continue
+            wanted = expected(published, records.classes, label)
+            if name == "kitti":
+                wanted[:2, :2] = IGNORE  # licence plates
+            if name in ("idd", "mapillary"):
+                wanted = nearest(wanted, LABEL_SIZE)
+            np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("name", ["idd", "mapillary"])
@@ -277,8 +282,7 @@ def test_labels_in_the_classes_of_cityscapes(stand_in, tmp_path, name):
         label = drawn[index][1].copy()
         if name == "idd":
             label[label == CITYSCAPES_19.classes.index("train")] = IGNORE
-        wanted = Image.fromarray(label).resize(SIZE[::-1], Image.Resampling.NEAREST)
-        np.testing.assert_array_equal(records.label(index), np.asarray(wanted))
+        np.testing.assert_array_equal(records.label(index), nearest(label, SIZE))
 
 
 @pytest.mark.parametrize("name", ["idd", "mapillary"])
@@ -359,6 +363,17 @@ def test_archives_are_found_in_as_folders_are(stand_in, tmp_path, name):
     assert not builder.notes
 
 
+def test_a_condition_alone(stand_in, tmp_path):
+    above, _ = stand_in("acdc")
+    fog = PUBLISHED["acdc"].splits["val"][0]
+    (tmp_path / "fog.txt").write_text(f"val/{fog.rpartition('/')[2]}\n")
+    opened = functools.partial(open_records, "acdc/val", data_dir=tmp_path, size=SIZE)
+    with pytest.raises(InputError, match="listed images that are not there"):
+        opened(root=above / "acdc", files=tmp_path / "fog.txt")
+    (tmp_path / "fog.txt").write_text(f"rgb_anon/{fog.replace('/', '/val/', 1)}_rgb_anon.png\n")
+    assert opened(root=above / "acdc", files=tmp_path / "fog.txt").ids == (fog,)
+
+
 def test_label_files_of_another_kind_are_refused(stand_in, tmp_path):
     """Train ids where label ids are declared: a class would be taken for another."""
     above, _ = stand_in("acdc")
@@ -418,3 +433,7 @@ def test_a_run_on_it(stand_in, tmp_path, monkeypatch, name):
     assert round_1["picked"] > 0
     with np.load(workdir / "queries" / "round_01.npz") as log:
         assert {*log["image"].tolist()} <= {0, 1}
+    experiment.run(config, workdir, mode="evaluate")
+    folder, split = workdir / "predictions", config.data.test.partition("/")[2]
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    assert written == {f"{image_id}_pred.png" for image_id in PUBLISHED[name].splits[split]}
