@@ -118,9 +118,9 @@ class Declaration:
             values: `classes`: name -> colour, or names alone. `splits`: name -> `images`, `labels`,
                 `files` of a `Split`; or names alone, with `images` and `labels` beside them in
                 which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of
-                `NAMED`. `values`: class -> value or values in the files (whole numbers; colours where the
-                encoding is "colour"); by default 0, 1, 2, ... or the class's colour. `void`: values
-                of no class. `label_size` and `folder` as above.
+                `NAMED`. `values`: class -> value or values in the files (whole numbers; colours
+                where the encoding is "colour"); by default 0, 1, 2, ... or the class's colour.
+                `void`: values of no class. `label_size` and `folder` as above.
 
         Raises:
             InputError: naming the field that is missing, unknown or wrong.
@@ -136,6 +136,11 @@ class Declaration:
                 )
         try:
             form = values.get("encoding", "index")
+            if not isinstance(form, str) or form not in (*FORMS, *NAMED):
+                raise InputError(
+                    f"encoding: {form!r} found, expected one of {', '.join((*FORMS, *NAMED))}"
+                    f"{near(str(form), (*FORMS, *NAMED))}"
+                )
             space = _space(name, values.get("classes"), form)
             return cls(
                 name,
@@ -161,13 +166,13 @@ def declare(name: str, **values: Any) -> Declaration:
     return dataclasses.replace(Declaration.of(name, rest), **given)
 
 
-def _space(name: str, classes: Any, form: str) -> LabelSpace:
+def _space(name: str, classes: Any, form: Any) -> LabelSpace:
     if classes is None and form in NAMED:
         return LabelSpace(name, TRAIN_IDS.names, palette_of(TRAIN_IDS.names))
     if isinstance(classes, Mapping):
         colours = {str(key): _colour(value, f"classes: {key!r}") for key, value in classes.items()}
         return LabelSpace(name, tuple(colours), np.array([*colours.values()], np.uint8))
-    if isinstance(classes, Sequence) and not isinstance(classes, str) and classes:
+    if _is_list(classes) and classes:
         names = tuple(map(str, classes))
         return LabelSpace(name, names, palette_of(names))
     raise InputError(
@@ -177,29 +182,30 @@ def _space(name: str, classes: Any, form: str) -> LabelSpace:
 
 
 def _colour(value: Any, where: str) -> Colour:
-    parts = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    parts = tuple(value) if _is_list(value) else ()
     if len(parts) != 3 or not all(type(part) is int and 0 <= part < 256 for part in parts):
         raise InputError(f"{where}: {value!r} found, expected a colour, (red, green, blue) to 255")
     return parts[0], parts[1], parts[2]
 
 
-def _encoding(
-    name: str, space: LabelSpace, form: Any, values: Any, void: Sequence[Any]
-) -> LabelEncoding:
-    if form in NAMED and values is None and not void:
+def _encoding(name: str, space: LabelSpace, form: Any, values: Any, void: Any) -> LabelEncoding:
+    if not _is_list(void):
+        raise InputError(f"void: {void!r} found, expected a list of the values of no class")
+    if form in NAMED:
+        if values is not None or void:
+            raise InputError(
+                f"encoding: {form!r} with values and void found, expected it alone, as it says what "
+                "values mean; leave these out, or set encoding to index"
+            )
         return NAMED[form]
-    if form not in FORMS:
-        raise InputError(
-            f"encoding: {form!r} found, expected one of {', '.join((*FORMS, *NAMED))}, the last "
-            f"two without values and void{near(str(form), (*FORMS, *NAMED))}"
-        )
     colour = form == "colour"
     palette = [(int(r), int(g), int(b)) for r, g, b in space.palette]
     meaning: Mapping[str, Any] = values or dict(
         zip(space.classes, palette if colour else range(space.num_classes), strict=True)
     )
-    if not isinstance(meaning, Mapping) or (wrong := [*set(meaning) - set(space.classes)]):
-        found = values if not isinstance(meaning, Mapping) else wrong[0]
+    known = isinstance(meaning, Mapping)
+    if not known or (wrong := [key for key in meaning if key not in space.classes]):
+        found = wrong[0] if known else values
         raise InputError(
             f"values: {found!r} found, expected values of its classes: {', '.join(space.classes)}; "
             "what is of no class stands in void"
@@ -224,9 +230,13 @@ def _encoding(
     )
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _each(held: Any, colour: bool, key: str) -> Iterable[Any]:
     """One value or several, as several."""
-    several = isinstance(held, Sequence) and not isinstance(held, str)
+    several = _is_list(held)
     if colour:
         one = not several or not held or not isinstance(held[0], Sequence)
         return [_colour(each, f"values: {key!r}") for each in ([held] if one else held)]
@@ -254,7 +264,7 @@ def _splits(values: Mapping[str, Any]) -> dict[str, Split]:
             found[str(name)] = _named(name, Split, **own)
         return found
     texts = isinstance(common[0], str) and isinstance(common[1], str | None)
-    if isinstance(splits, Sequence) and not isinstance(splits, str) and texts:
+    if _is_list(splits) and texts:
         return {
             str(name): _named(
                 name,

@@ -95,7 +95,10 @@ def test_classes_without_colours_get_some():
         ({"images": "train/x.jpg"}, "split 'train': images: 'train/x.jpg' found, expected one"),
         ({"labels": "{split}/{nr}.png"}, "split 'train': labels: .* expected those of the images"),
         ({"encoding": "indx"}, "encoding: 'indx' found, .*; did you mean 'index'"),
-        ({"encoding": "cityscapes_ids", "void": [7]}, "the last two without values and void"),
+        (
+            {"encoding": "cityscapes_ids", "void": [7]},
+            "with values and void found, expected it alone",
+        ),
         ({"values": {"gras": 1}}, "values: 'gras' found, expected values of its classes"),
         ({"values": {"grass": 256}}, "values: 256 of 'grass' found, expected whole numbers"),
         ({"values": {"grass": (1, 2), "path": 2}}, "values: 2 of both 'grass' and 'path'"),

@@ -82,5 +82,5 @@ def test_a_few_samples_spread_over_a_split(builder):
 
 
 def test_files_that_are_not_there(tmp_path):
-    with pytest.raises(InputError, match="set data.root"):
+    with pytest.raises(InputError, match=r"set data\.root"):
         inspection.inspect(prepare.create_builder(YARD, data_dir=tmp_path))

@@ -106,7 +106,7 @@ def test_a_test_split_without_labels(folder, tmp_path):
     }
     config = own_data.config_of(tmp_path, splits=splits)
     config.data.val = "yard/train"
-    with pytest.raises(InputError, match="data.test: 'yard/test' with 3 images without labels"):
+    with pytest.raises(InputError, match=r"data\.test: 'yard/test' with 3 images without labels"):
         experiment.run(config, tmp_path / "run", until=1)
     config.data.test = "yard/train"
     experiment.run(config, tmp_path / "run", until=1)
