@@ -29,12 +29,20 @@ except ImportError:  # Windows: preparing twice at the same time is not guarded 
     fcntl = None
 
 _BUILDERS: dict[str, str | type[LabelledBuilder] | Declaration] = {
+    "acdc": "cbda_jax.data.datasets.acdc:ACDC",
+    "bdd100k": "cbda_jax.data.datasets.bdd100k:BDD100K",
     "camvid": "cbda_jax.data.datasets.camvid:CAMVID",
     "camvid_colours": "cbda_jax.data.datasets.camvid:CAMVID_COLOURS",
     "cityscapes": "cbda_jax.data.datasets.cityscapes:CITYSCAPES",
+    "dark_zurich": "cbda_jax.data.datasets.dark_zurich:DARK_ZURICH",
+    "foggy_cityscapes": "cbda_jax.data.datasets.foggy_cityscapes:FOGGY_CITYSCAPES",
     "gtav": "cbda_jax.data.datasets.gtav:GTAV",
+    "idd": "cbda_jax.data.datasets.idd:IDD",
+    "kitti": "cbda_jax.data.datasets.kitti:KITTI",
+    "mapillary": "cbda_jax.data.datasets.mapillary:MAPILLARY",
     "synthetic_city": "cbda_jax.data.datasets.synthetic_city.builder:SyntheticCity",
     "synthia": "cbda_jax.data.datasets.synthia:SYNTHIA",
+    "uavid": "cbda_jax.data.datasets.uavid:UAVID",
 }
 
 

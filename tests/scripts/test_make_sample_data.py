@@ -18,7 +18,9 @@ SCALE = 0.05
 
 @pytest.fixture(scope="module")
 def script():
-    return runpy.run_path(str(SCRIPTS / "make_sample_data.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        return runpy.run_path(str(SCRIPTS / "make_sample_data.py"))
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,19 @@ def test_writes_only_where_it_may(script, tmp_path):
         make(tmp_path / "new", **{**COUNTS, "gtav": 0}, scale=SCALE)
     with pytest.raises(InputError, match="a folder that cannot be made"):
         make(tmp_path / "mine" / "thesis.tex", **COUNTS, scale=SCALE)
+    with pytest.raises(InputError, match=r"'kiti' found, .*; did you mean 'kitti'"):
+        make(tmp_path / "new", datasets=["kiti"], scale=SCALE)
+
+
+def test_data_sets_are_chosen(script, tmp_path, capsys):
+    main = script["main"]
+    main([f"--out={tmp_path}", "--datasets=kitti,uavid", "--images=1", "--scale=0.1"])
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"kitti", "uavid", "made_by_make_sample_data.json"}
+    assert f"{tmp_path / 'kitti'}: 5 files" in capsys.readouterr().out
+    # What was chosen before is replaced.
+    main([f"--out={tmp_path}", "--datasets=uavid", "--images=1", "--scale=0.1"])
+    assert {path.name for path in tmp_path.iterdir()} == written - {"kitti"}
 
 
 def test_prepare_data_prints_a_table(samples, tmp_path, capsys):
