@@ -194,8 +194,8 @@ def _encoding(name: str, space: LabelSpace, form: Any, values: Any, void: Any) -
     if form in NAMED:
         if values is not None or void:
             raise InputError(
-                f"encoding: {form!r} with values and void found, expected it alone, as it says what "
-                "values mean; leave these out, or set encoding to index"
+                f"encoding: {form!r} with values and void found, expected it alone, as it says "
+                "what values mean; leave these out, or set encoding to index"
             )
         return NAMED[form]
     colour = form == "colour"
@@ -203,11 +203,12 @@ def _encoding(name: str, space: LabelSpace, form: Any, values: Any, void: Any) -
     meaning: Mapping[str, Any] = values or dict(
         zip(space.classes, palette if colour else range(space.num_classes), strict=True)
     )
-    known = isinstance(meaning, Mapping)
-    if not known or (wrong := [key for key in meaning if key not in space.classes]):
-        found = wrong[0] if known else values
+    wrong = [values]
+    if isinstance(meaning, Mapping):
+        wrong = [key for key in meaning if key not in space.classes]
+    if wrong:
         raise InputError(
-            f"values: {found!r} found, expected values of its classes: {', '.join(space.classes)}; "
+            f"values: {wrong[0]!r} found, expected values of its classes: {', '.join(space.classes)}; "
             "what is of no class stands in void"
         )
     given = [(each, key) for key, held in meaning.items() for each in _each(held, colour, key)]
@@ -264,7 +265,7 @@ def _splits(values: Mapping[str, Any]) -> dict[str, Split]:
             found[str(name)] = _named(name, Split, **own)
         return found
     texts = isinstance(common[0], str) and isinstance(common[1], str | None)
-    if _is_list(splits) and texts:
+    if isinstance(splits, Sequence) and not isinstance(splits, str) and texts:
         return {
             str(name): _named(
                 name,

@@ -79,14 +79,15 @@ def find_dataset(dataset: str | Declaration) -> type[LabelledBuilder] | Declarat
     found = plugins.find(_BUILDERS, dataset, "data set", example="my_module:MY_DATA")
     if isinstance(found, str) and not plugins.is_path(dataset):
         found = plugins.load(found, f"data set {dataset!r}")
-    builder = isinstance(found, type) and issubclass(found, LabelledBuilder)
-    if not (builder or isinstance(found, Declaration)):
-        raise InputError(
-            f"data set {dataset!r}: {found!r} found, expected a cbda_jax.data.declaration."
-            "Declaration, or a subclass of cbda_jax.data.datasets.base.LabelledBuilder, such as a "
-            "PairBuilder; make it one"
-        )
-    return found
+    if isinstance(found, Declaration):
+        return found
+    if isinstance(found, type) and issubclass(found, LabelledBuilder):
+        return found
+    raise InputError(
+        f"data set {dataset!r}: {found!r} found, expected a cbda_jax.data.declaration.Declaration, "
+        "or a subclass of cbda_jax.data.datasets.base.LabelledBuilder, such as a PairBuilder; make "
+        "it one"
+    )
 
 
 def builder_class(dataset: str | Declaration) -> type[LabelledBuilder]:

@@ -81,12 +81,11 @@ def check_labelled(field: str, name: str, labelled: LabelledRecords) -> None:
             f"{', '.join(labelled.classes)}; name another data set, or correct its labels and "
             "what is declared of them (scripts/prepare_data.py --inspect shows both)"
         )
-    present = pixels.any(axis=0)
-    if len(pixels) > 1 and present.sum() == 1:
-        (only,) = present.nonzero()[0]
+    present = np.flatnonzero(pixels.any(axis=0))
+    if len(pixels) > 1 and len(present) == 1:
         console.say(
             f"note: {field}: all labelled pixels of {name!r} are of one class, "
-            f"{labelled.classes[only]!r}; are its labels placeholders?"
+            f"{labelled.classes[present[0]]!r}; are its labels placeholders?"
         )
 
 
