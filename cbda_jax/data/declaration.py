@@ -208,8 +208,8 @@ def _encoding(name: str, space: LabelSpace, form: Any, values: Any, void: Any) -
         wrong = [key for key in meaning if key not in space.classes]
     if wrong:
         raise InputError(
-            f"values: {wrong[0]!r} found, expected values of its classes: {', '.join(space.classes)}; "
-            "what is of no class stands in void"
+            f"values: {wrong[0]!r} found, expected values of its classes: "
+            f"{', '.join(space.classes)}; what is of no class stands in void"
         )
     given = [(each, key) for key, held in meaning.items() for each in _each(held, colour, key)]
     given += [(each, None) for value in void for each in _each(value, colour, "void")]
