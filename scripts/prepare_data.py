@@ -98,11 +98,14 @@ def _wanted(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]
         config.data.root = str(options.root)
     check(config)
     seen = []
+    # The files are the same, whatever becomes of them in a role.
+    alike = ("size", "native_labels") if options.inspect else ()
     for role in data_sets.ROLES:
         where = assembly.location(config, role)
+        own = {name: value for name, value in where.items() if name not in alike}
         # Roles share a data set where only their splits differ. Drawn ones have no files.
-        if "root" in where and where not in seen:
-            seen.append(where)
+        if "root" in where and own not in seen:
+            seen.append(own)
             yield config.data[role].partition("/")[0], where
 
 

@@ -9,6 +9,8 @@ from cbda_jax.errors import InputError, near
 from cbda_jax.label_space import LabelSpace, known_label_spaces, resolve_label_space
 from cbda_jax.plugins import is_path
 
+_DECLARED: dict[tuple[str, str], Declaration] = {}
+
 ROLES = ("source", "target", "val", "test")
 """The fields of `data` that name a data set and its split."""
 
@@ -32,7 +34,15 @@ def declarations(config: Any) -> dict[str, Declaration]:
                 f"data.declared.{name}: {values!r} found, expected the fields of a declaration: "
                 "classes, splits, ...; see docs/guide/own_data.md"
             )
-    return {name: Declaration.of(name, values) for name, values in declared.items()}
+    return {name: _declaration(name, repr(values), values) for name, values in declared.items()}
+
+
+def _declaration(name: str, content: str, values: Mapping[str, Any]) -> Declaration:
+    """The declaration of these values, the same object each time: it has one builder."""
+    key = name, content
+    if key not in _DECLARED:
+        _DECLARED[key] = Declaration.of(name, values)
+    return _DECLARED[key]
 
 
 def dataset(config: Any, name: str) -> str | Declaration:
