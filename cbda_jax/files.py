@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import json
+import math
 import os
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -54,6 +56,26 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     write_atomic(path, lambda file: file.write(content.getbuffer()))
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """JSON that every parser reads: numbers that are not finite become null, as it has no NaN.
+
+    Args:
+        value: numbers, texts, booleans, None, and lists and mappings of them.
+        **options: of `json.dumps`.
+    """
+    return json.dumps(_finite(value), allow_nan=False, ensure_ascii=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

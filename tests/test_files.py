@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cbda_jax.files import read_npz, write_atomic, write_npz
+from cbda_jax.files import json_text, read_npz, write_atomic, write_npz
 
 
 def test_a_failing_writer_leaves_nothing(tmp_path):
@@ -38,3 +38,14 @@ def test_arrays_are_read_as_written_or_not_at_all(tmp_path):
         read_npz(path)
     with pytest.raises(FileNotFoundError):
         read_npz(tmp_path / "none.npz")
+
+
+def test_json_has_no_number_that_is_none():
+    value = {"a": float("nan"), "b": [1.5, float("inf")], "c": ("é", None, True, 3)}
+    text = json_text(value, sort_keys=True)
+    assert text == '{"a": null, "b": [1.5, null], "c": ["é", null, true, 3]}'
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, None],
+        "c": ["é", None, True, 3],
+    }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cbda_jax.errors import InputError
-from cbda_jax.files import write_atomic
+from cbda_jax.files import json_text, write_atomic
 from cbda_jax.reporting.events import EventFile
 
 
@@ -128,7 +128,7 @@ def _path(workdir: Path) -> Path:
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(_finite(record), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    return json_text(record).encode() + b"\n"
 
 
 def _parse(content: bytes, path: Path) -> list[dict[str, Any]]:
@@ -162,16 +162,6 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
     raise TypeError(f"metric {name} is a {type(value).__name__}, expected numbers or text")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

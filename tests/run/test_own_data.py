@@ -43,7 +43,9 @@ def refused(config, folder, message, **named):
 def test_a_run_from_files_to_report(folder, capsys):
     config, workdir = own_data.config_of(folder), folder / "run"
     experiment.run(config, workdir)
-    result = json.loads((workdir / "result.json").read_text())
+    files = [workdir / name for name in ("result.json", "config.json")]
+    # A parser that takes no NaN.
+    result, _ = (json.loads(path.read_text(), parse_constant=pytest.fail) for path in files)
     assert {*result["evaluation"]["iou"]} == {*own_data.CLASSES}
     (queries,) = QueryLog(workdir / "queries").rounds
     assert queries.image_ids == ("day_0/0", "day_0/2", "day_1/1")
