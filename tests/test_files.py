@@ -1,5 +1,7 @@
 """Files written whole or not at all; on bad disks: test_bad_disks.py."""
 
+import json
+
 import numpy as np
 import pytest
 
