@@ -68,7 +68,7 @@ def test_missing_data_names_the_folder(tmp_path):
     config = gta2city.get_config()
     config.data.dir, config.data.root = str(tmp_path / "prepared"), str(tmp_path / "nowhere")
     with pytest.raises(InputError) as error:
-        assembly.open_records(config, "cityscapes/train", (640, 1280))
+        assembly.open_records(config, "target")
     assert str(tmp_path / "nowhere" / "cityscapes") in _message(error)
     assert not any((tmp_path / "prepared").glob("cityscapes/*/*/*.array_record*"))
 
