@@ -44,7 +44,7 @@ def answers_per_query(oracle: object, radius: int) -> int:
     return (2 * radius + 1) ** 2
 
 
-def cost_of(rounds: Sequence[Answers], seconds_per_answer: float) -> Cost:
+def cost_of(rounds: Sequence[Answers], seconds_per_answer: float | int) -> Cost:
     """What the answers to some rounds cost.
 
     An oracle may keep in `Answers.about` how many "answers" were given, and the "seconds" that all

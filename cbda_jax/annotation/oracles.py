@@ -84,8 +84,8 @@ class Setting:
     workdir: Path
     seed: int = 0
     threads: int = 1
-    noise: float = 0.0
-    noise_at_boundaries: float = 0.0
+    noise: float | int = 0.0
+    noise_at_boundaries: float | int = 0.0
 
 
 def _ground_truth(setting: Setting) -> Oracle:

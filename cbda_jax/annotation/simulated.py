@@ -186,8 +186,8 @@ class NoisyOracle(GroundTruthOracle):
         labels: LabelledImages,
         num_classes: int,
         *,
-        noise: float,
-        at_boundaries: float,
+        noise: float | int,
+        at_boundaries: float | int,
         seed: int = 0,
         threads: int = 1,
     ):

@@ -160,7 +160,7 @@ def roles(method: Method, mode: str) -> Iterator[str]:
 def needs_truth(config: Config, method: Method) -> bool:
     """Whether the labels of the target data set are read for more than pictures."""
     asked = method.acquires and (
-        config.annotation.oracle == "ground_truth" or method.scoring.class_evidence == "true"
+        config.annotation.oracle in annotation.SIMULATED or method.scoring.class_evidence == "true"
     )
     return asked or (method.target and not method.acquires)
 
@@ -220,7 +220,13 @@ def create_oracle(
         InputError: there is none of this name.
     """
     setting = annotation.Setting(
-        pool, space.classes, workdir, seed=config.seed, threads=config.data.threads
+        pool,
+        space.classes,
+        workdir,
+        seed=config.seed,
+        threads=config.data.threads,
+        noise=config.annotation.noise,
+        noise_at_boundaries=config.annotation.noise_at_boundaries,
     )
     return annotation.create_oracle(config.annotation.oracle, setting)
 
