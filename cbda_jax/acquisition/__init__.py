@@ -10,11 +10,14 @@ from cbda_jax.acquisition.balance.weights import (
     register_scheme,
 )
 from cbda_jax.acquisition.budget import (
+    BUDGET_UNITS,
+    Budget,
     Geometry,
     Reach,
     capped,
     geometry,
     most_picks,
+    of_round,
     picks_per_image,
     reach,
 )
@@ -31,6 +34,7 @@ from cbda_jax.acquisition.selection.select import Picks, greedy_picks
 from cbda_jax.acquisition.selection.squares import block, blocked_mask
 
 __all__ = [
+    "BUDGET_UNITS",
     "EVIDENCE",
     "MAPS",
     "SCHEMES",
@@ -40,6 +44,7 @@ __all__ = [
     "UNITS",
     "AcquisitionMaps",
     "Balance",
+    "Budget",
     "Geometry",
     "Picks",
     "Pool",
@@ -59,6 +64,7 @@ __all__ = [
     "geometry",
     "greedy_picks",
     "most_picks",
+    "of_round",
     "picks_per_image",
     "pixel_scores",
     "reach",

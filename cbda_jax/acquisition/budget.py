@@ -1,4 +1,4 @@
-"""What a budget in pixels means in picks."""
+"""What a budget in pixels, answers or hours means in picks."""
 
 import math
 from typing import NamedTuple
@@ -19,6 +19,64 @@ class Geometry(NamedTuple):
     def pixels(self) -> int:
         """Pixels that a pick labels, away from the border."""
         return (2 * self.label_radius + 1) ** 2
+
+
+BUDGET_UNITS = ("pixels", "answers_per_image", "answers_in_all", "hours")
+"""What a budget may be counted in."""
+
+_WORDS = {"answers_per_image": " answers an image", "answers_in_all": " answers", "hours": " hours"}
+
+
+class Budget(NamedTuple):
+    """What all rounds of a run together may ask for.
+
+    Attributes:
+        amount: a fraction of all pixels; or answers, an image on average or in all; or hours of
+            people.
+        unit: one of `BUDGET_UNITS`.
+        answers_per_pick: keys of a person that the answer to a pick takes.
+        seconds_per_answer: that a person needs for each.
+    """
+
+    amount: float | int
+    unit: str = "pixels"
+    answers_per_pick: int = 1
+    seconds_per_answer: float | int = 2.0
+
+    def __str__(self) -> str:
+        if self.unit == "pixels":
+            return f"{100 * self.amount:.4g} % of all pixels"
+        return self.words(self.amount)
+
+    def words(self, amount: float | int) -> str:
+        """An amount in the unit, such as "12,000 answers"."""
+        return f"{amount:,.10g}{_WORDS.get(self.unit, '')}"
+
+    def picks(self, images: int) -> int:
+        """Picks that it pays for, of all images and rounds; of a budget in answers or hours.
+
+        Args:
+            images: how many there are.
+        """
+        # 0.015 hours are 35.99999999999999 answers of 1.5 s in floating point.
+        return math.floor(round(self.amount / self.price(images), 6))
+
+    def price(self, images: int) -> float | int:
+        """What a pick costs in the unit; of a budget in answers or hours.
+
+        Args:
+            images: how many there are.
+        """
+        return {
+            "answers_per_image": self.answers_per_pick / images,
+            "answers_in_all": self.answers_per_pick,
+            "hours": self.answers_per_pick * self.seconds_per_answer / 3600,
+        }[self.unit]
+
+
+def of_round(total: int, number: int, rounds: int) -> int:
+    """The part of round `number`, from 1, of what all rounds share: as equal as can be."""
+    return total * number // rounds - total * (number - 1) // rounds
 
 
 def geometry(unit: str, radius: int) -> Geometry:

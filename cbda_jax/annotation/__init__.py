@@ -11,11 +11,11 @@ from cbda_jax.annotation.answers import (
     cut,
     known_label,
 )
+from cbda_jax.annotation.cost import Cost, CountsAnswers, answers_per_query, cost_of
 from cbda_jax.annotation.oracles import (
     ORACLES,
+    SIMULATED,
     AnswersPending,
-    GroundTruthOracle,
-    LabelledImages,
     Oracle,
     Pending,
     Setting,
@@ -23,25 +23,40 @@ from cbda_jax.annotation.oracles import (
 )
 from cbda_jax.annotation.queries import ImageSizes, Queries, queried_mask
 from cbda_jax.annotation.query_log import QueryLog
+from cbda_jax.annotation.simulated import (
+    CentreOracle,
+    GroundTruthOracle,
+    LabelledImages,
+    MajorityOracle,
+    NoisyOracle,
+)
 
 __all__ = [
     "ORACLES",
+    "SIMULATED",
     "UNANSWERED",
     "VOID",
     "AnswerLog",
     "Answers",
     "AnswersPending",
+    "CentreOracle",
+    "Cost",
+    "CountsAnswers",
     "GroundTruthOracle",
     "ImageSizes",
     "LabelledImages",
+    "MajorityOracle",
+    "NoisyOracle",
     "Oracle",
     "Pending",
     "Queries",
     "QueryLog",
     "Setting",
     "analyse",
+    "answers_per_query",
     "check_version",
     "closed_centres",
+    "cost_of",
     "counts",
     "create_oracle",
     "cut",

@@ -1,17 +1,20 @@
 """Who answers the queries: the ground truth of a benchmark, people, or a user's own program."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import UInt8
-
 from cbda_jax import plugins
-from cbda_jax.annotation.answers import UNANSWERED, VOID, Answers, cut
+from cbda_jax.annotation.answers import Answers
 from cbda_jax.annotation.queries import ImageSizes, Queries
+from cbda_jax.annotation.simulated import (
+    CentreOracle,
+    GroundTruthOracle,
+    LabelledImages,
+    MajorityOracle,
+    NoisyOracle,
+)
 from cbda_jax.errors import InputError, Paused
 
 
@@ -59,7 +62,11 @@ class Pending:
 
 @runtime_checkable
 class Oracle(Protocol):
-    """Answers queries. Of several processes, the first one alone asks it."""
+    """Answers queries. Of several processes, the first one alone asks it.
+
+    It may say what a query costs, see `cbda_jax.annotation.CountsAnswers`, and in `Answers.about`
+    what a round did cost, see `cbda_jax.annotation.cost_of`.
+    """
 
     def ask(self, queries: Queries) -> Answers | Pending:
         """The answers to a round, or that they are yet to come.
@@ -67,20 +74,6 @@ class Oracle(Protocol):
         Does not wait for people: a run that gets `Pending` saves and stops, and asks for the same
         queries again when it is started the next time.
         """
-        ...
-
-
-@runtime_checkable
-class LabelledImages(Protocol):
-    """Labels by image, such as `cbda_jax.data.records.Records`."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Of the images, in the order of their indices."""
-        ...
-
-    def label(self, index: int) -> UInt8[np.ndarray, "height width"]:
-        """Train ids of an image at native size; values that are no class mean void."""
         ...
 
 
@@ -98,6 +91,8 @@ class Setting:
         redundancy: share of the queries that two people are to be asked.
         hidden: share of the queries whose guess, the class that the network predicts, people are
             not to see.
+        noise: fraction of the queries that `noisy` mistakes, away from boundaries.
+        noise_at_boundaries: the same at boundaries.
     """
 
     pool: LabelledImages
@@ -108,38 +103,8 @@ class Setting:
     sizes: ImageSizes = field(default_factory=dict)
     redundancy: float = 0.05
     hidden: float = 0.1
-
-
-class GroundTruthOracle:
-    """Answers every pixel from the labels of the data set, as the papers do.
-
-    Args:
-        labels: of the images that are asked about.
-        num_classes: C; greater values are void.
-        threads: that read labels at the same time.
-    """
-
-    def __init__(self, labels: LabelledImages, num_classes: int, *, threads: int = 1):
-        self._labels = labels
-        self._num_classes = num_classes
-        self._threads = threads
-        self._index = {image_id: i for i, image_id in enumerate(labels.ids)}
-
-    def ask(self, queries: Queries) -> Answers:
-        """The true classes in the square of every query."""
-        side = 2 * queries.radius + 1
-        patches = np.full((len(queries), side, side), UNANSWERED, np.uint8)
-
-        def answer(image_id: str) -> None:
-            label = self._labels.label(self._index[image_id])
-            known = np.where(label < self._num_classes, label, np.uint8(VOID))
-            places = queries.places[image_id]
-            patches[places] = cut(known, queries.row[places], queries.col[places], queries.radius)
-
-        with ThreadPoolExecutor(max(self._threads, 1)) as executor:
-            for _ in executor.map(answer, queries.places):
-                pass
-        return Answers(queries, patches, {"oracle": "ground_truth"})
+    noise: float | int = 0.0
+    noise_at_boundaries: float | int = 0.0
 
 
 def _ground_truth(setting: Setting) -> Oracle:
@@ -153,10 +118,36 @@ def _people(setting: Setting) -> Oracle:
     return PeopleOracle(setting)
 
 
-ORACLES: dict[str, Callable[[Setting], Oracle]] = {
+def _centre(setting: Setting) -> Oracle:
+    return CentreOracle(setting.pool, len(setting.classes), threads=setting.threads)
+
+
+def _majority(setting: Setting) -> Oracle:
+    return MajorityOracle(setting.pool, len(setting.classes), threads=setting.threads)
+
+
+def _noisy(setting: Setting) -> Oracle:
+    return NoisyOracle(
+        setting.pool,
+        len(setting.classes),
+        noise=setting.noise,
+        at_boundaries=setting.noise_at_boundaries,
+        seed=setting.seed,
+        threads=setting.threads,
+    )
+
+
+_SIMULATED: dict[str, Callable[[Setting], Oracle]] = {
     "ground_truth": _ground_truth,
-    "people": _people,
+    "exact": _ground_truth,  # what it does, beside the others
+    "centre": _centre,
+    "majority": _majority,
+    "noisy": _noisy,
 }
+SIMULATED = frozenset(_SIMULATED)
+"""Oracles that answer from the labels of the target data set, which has to have some."""
+
+ORACLES: dict[str, Callable[[Setting], Oracle]] = {**_SIMULATED, "people": _people}
 """By name, what makes an oracle for a run. Open: more can be put here."""
 
 

@@ -112,6 +112,11 @@ def _contradictions(config: Any) -> Iterator[str]:
             f"training.warmup: {training.warmup} steps found, expected at most "
             f"training.schedule_steps, {training.schedule_steps}"
         )
+    if config.acquisition.budget_in == "pixels" and config.acquisition.budget > 1:
+        yield (
+            f"acquisition.budget: {config.acquisition.budget!r} found, expected a number from 0 to "
+            "1, a fraction of all pixels; acquisition.budget_in may count answers or hours"
+        )
     yield from data_sets.problems(config)
     # Random weights have nothing to say; pretrained ones may.
     first, last = (0 if config.pretrained else 1), training.steps - 1

@@ -1,25 +1,24 @@
 """Every field of a config, once: default, what it may hold, meaning, and when it may change.
 
+Those of the data are in `cbda_jax.config.data_fields`.
 docs/reference/config.md is written from this table by scripts/write_reference.py.
 """
 
-from cbda_jax import annotation, models
+from cbda_jax import acquisition, annotation, models
+from cbda_jax.config.data_fields import DATA, SYNTHETIC_CITY
 from cbda_jax.config.rules import (
     Field,
     Rule,
     at_least_0,
-    data_set,
     decay,
     is_finite,
     limit,
-    named_values,
     number,
     of_method,
     one_of,
     registered,
     several,
     share,
-    size,
     switch,
     text,
     whole,
@@ -86,124 +85,6 @@ _RUN = (
         'Compiled programs are kept here between runs; "": not at all.',
         "resume",
     ),
-)
-_DATA = (
-    Field(
-        "data.dir",
-        "~/tensorflow_datasets",
-        text("a folder"),
-        "Prepared data sets (ArrayRecord) are kept here. The default is TFDS_DATA_DIR of "
-        "the environment where that is set.",
-        "resume",
-    ),
-    Field(
-        "data.root",
-        "",
-        text('a folder, or ""'),
-        "Holds a folder for each data set, of its name, with its files as downloaded; unused once "
-        "prepared.",
-        "resume",
-    ),
-    Field(
-        "data.declared",
-        {},
-        named_values("data sets by name, each with the fields of a declaration"),
-        "Data sets of one's own: name -> classes, splits, encoding, ... as "
-        "cbda_jax.data.declaration.Declaration.of takes them; see docs/guide/own_data.md.",
-    ),
-    Field(
-        "data.source",
-        "synthetic_city/source_train",
-        data_set(),
-        "The labelled images to learn from.",
-    ),
-    Field(
-        "data.source_files",
-        "",
-        text('a text file, or ""'),
-        'A list of the source images to use, a file name a line; "": all.',
-        "moved",
-    ),
-    Field(
-        "data.target_files",
-        "",
-        text('a text file, or ""'),
-        'A list of the target images to use, a file name a line; "": all.',
-        "moved",
-    ),
-    Field(
-        "data.source_mapping",
-        {},
-        named_values("class names of the source, each with a class or None"),
-        "Where the source has other classes than the run: class of the source -> class of the run, "
-        "or None for void. Those of the same name may be left out; empty: all have the same names.",
-    ),
-    Field(
-        "data.target_mapping",
-        {},
-        named_values("class names of the target, each with a class or None"),
-        "The same for target, val and test.",
-    ),
-    Field(
-        "data.target",
-        "synthetic_city/target_train",
-        data_set(),
-        "The images that are asked about.",
-    ),
-    Field("data.val", "synthetic_city/target_val", data_set(), "Is evaluated on while training."),
-    Field(
-        "data.test",
-        "synthetic_city/target_test",
-        data_set(),
-        "Is evaluated on at the end.",
-        "evaluate",
-    ),
-    Field("data.source_size", (96, 192), size(), "Size of source images in training."),
-    Field(
-        "data.target_size",
-        (96, 192),
-        size(),
-        "Size of target images wherever the network sees them.",
-    ),
-    Field("data.source_batch", 4, whole(1), "Source images a step, of all devices."),
-    Field("data.target_batch", 4, whole(1), "Target images a step, of all devices."),
-    Field("data.flip", False, switch(), "Mirror half of the training images."),
-    Field(
-        "data.source_order",
-        "class_uniform",
-        one_of(("class_uniform", "rare_class", "shuffled")),
-        "How source images are drawn: class_uniform as in RIPU, rare_class as in DAFormer.",
-    ),
-    Field(
-        "data.rare_class_temperature",
-        0.01,
-        number("a number above 0", lambda value: value > 0),
-        "Temperature of rare_class; a lower one favours rare classes more.",
-    ),
-    Field(
-        "data.source_free",
-        False,
-        switch(),
-        "Train on the target alone, from `pretrained` weights; source data is not needed.",
-    ),
-    Field("data.threads", 2, whole(1, 1024), "Threads that decode images.", "resume"),
-)
-_SYNTHETIC_CITY = (
-    *(
-        Field(
-            f"data.synthetic_city.{split}",
-            scenes,
-            whole(1, 1_000_000),
-            f"How many scenes the split {split} has.",
-        )
-        for split, scenes in (
-            ("source_train", 300),
-            ("target_train", 200),
-            ("target_val", 60),
-            ("target_test", 100),
-        )
-    ),
-    Field("data.synthetic_city.seed", 0, whole(0, 2000), "Other seeds draw other scenes."),
 )
 _TRAINING = (
     Field("training.steps", 1000, whole(1), "How many steps the whole training has."),
@@ -306,8 +187,18 @@ _ACQUISITION = (
         "acquisition.budget",
         0.05,
         # What picks can reach depends on the method and the images.
-        share(),
-        "Fraction of all target pixels that is asked for, over all rounds.",
+        number("a number of 0 or more, in pixels at most 1", lambda value: value >= 0),
+        "What all rounds together ask for: a fraction of all target pixels, or what "
+        "acquisition.budget_in says.",
+    ),
+    Field(
+        "acquisition.budget_in",
+        "pixels",
+        one_of(acquisition.BUDGET_UNITS),
+        "What the budget counts: pixels, as a fraction, rounded up in every image and round; or "
+        "what people pay, which is never exceeded: answers_per_image on average, answers_in_all, "
+        "or hours at annotation.seconds_per_answer. An answer is one key: a square that the oracle "
+        "answers as a whole, or a pixel of one that it does not.",
     ),
     Field(
         "acquisition.rounds",
@@ -419,8 +310,29 @@ _ANNOTATION = (
         "annotation.oracle",
         "ground_truth",
         registered(lambda: annotation.ORACLES, "my_module:my_oracle"),
-        "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth, people), or the import "
-        'path of another one: "module:function".',
+        "Who answers: a key of cbda_jax.annotation.ORACLES, or the import path of another one: "
+        '"module:function". Of the labels of the target: ground_truth (or exact), every pixel as '
+        "it is; centre, a square as its centre; majority, a square as most of it; noisy, exact "
+        "with mistakes. people: they do, with python -m cbda_jax.annotate.",
+    ),
+    Field(
+        "annotation.seconds_per_answer",
+        2.0,
+        number("a number above 0", lambda value: value > 0),
+        "What an answer takes a person, where nobody has measured it. Points took 2.4 s for the "
+        "first of a class and 0.9 s for each further one (Bearman et al., ECCV 2016).",
+    ),
+    Field(
+        "annotation.noise",
+        0.02,
+        share(),
+        "Fraction of the queries that the oracle noisy mistakes, away from boundaries.",
+    ),
+    Field(
+        "annotation.noise_at_boundaries",
+        0.1,
+        share(),
+        "The same of queries that have another class within 3 pixels of them.",
     ),
     Field(
         "annotation.redundancy",
@@ -489,8 +401,8 @@ _KEPT = (
 )
 SECTIONS = {
     "The run": _RUN,
-    "Data": _DATA,
-    "The drawn data set synthetic_city": _SYNTHETIC_CITY,
+    "Data": DATA,
+    "The drawn data set synthetic_city": SYNTHETIC_CITY,
     "Training": _TRAINING,
     "Acquisition": _ACQUISITION,
     "Annotation": _ANNOTATION,

@@ -15,7 +15,7 @@ from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.console import duration
 from cbda_jax.files import write_atomic
 from cbda_jax.reporting import gallery, labelled, plots
-from cbda_jax.reporting.tables import count, lowest_class, percent
+from cbda_jax.reporting.tables import count, hours, lowest_class, of_budget, paid, percent
 from cbda_jax.reporting.writers import read_metrics
 
 _NUMBER_GAP = re.compile(r"(?<=\d) (?=\d|%|ms|s\b|min|h\b)")
@@ -30,7 +30,7 @@ def write_report(
     config_text: str,
     radius: int,
     dataset_note: str = "",
-    budget: float | int | None = None,
+    budget: float | int | str | None = None,
     versions: Mapping[str, str] | None = None,
     analysis: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -47,7 +47,8 @@ def write_report(
         config_text: the configuration, as text.
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         dataset_note: a sentence on the data, shown below the heading.
-        budget: the fraction of the target's pixels that was to be labelled, if any was.
+        budget: the fraction of the target's pixels that was to be labelled, or the budget in words,
+            if there was any.
         versions: of what the run was made with, devices too, by name.
         analysis: of what was labelled, from `cbda_jax.annotation.analyse`, if there is one.
 
@@ -75,6 +76,7 @@ def write_report(
         "results": [_result_row(record) for record in results],
         "rounds": [_round_row(record) for record in rounds],
         "rounds_total": _rounds_total(rounds),
+        "paid": paid(rounds),
         "charts": _charts(evaluations, results, rounds, train, class_names, palette),
         "labelled_charts": _labelled_charts(rounds, pool, class_names, analysis),
         "spent": [] if analysis is None else labelled.spent_rows(analysis),
@@ -124,7 +126,7 @@ def _results(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 
 
 def _cards(
-    result: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], budget: float | int | None
+    result: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], budget: float | int | str | None
 ) -> list[dict[str, str]]:
     subsets = [f"{percent(v)} % over {name}" for name, v in (result.get("subsets") or {}).items()]
     cards = [
@@ -138,7 +140,7 @@ def _cards(
     ]
     if rounds:
         pixels = sum(record["pixels"] for record in rounds)
-        of = "" if budget is None else f", budget {percent(budget, 2)} %"
+        of = "" if budget is None else f", budget {of_budget(budget)}"
         shown.append(
             {
                 "name": "labelled",
@@ -191,6 +193,8 @@ def _round_row(record: Mapping[str, Any]) -> list[str]:
         count(record["pixels"]),
         count(record["void_pixels"]),
         percent(record["fraction"], 2),
+        count(record.get("answers")),
+        hours(record.get("answer_seconds")),
         "-" if record.get("seconds") is None else f"{record['seconds']:.1f}",
     ]
 
@@ -200,6 +204,10 @@ def _rounds_total(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     summed = ("requested", "picked", "leftover", "pixels", "void_pixels", "seconds")
     total = {name: sum(record.get(name) or 0 for record in rounds) for name in summed}
+    if paid(rounds):
+        total |= {
+            name: sum(record[name] for record in rounds) for name in ("answers", "answer_seconds")
+        }
     return _round_row(
         {
             **total,

@@ -15,6 +15,14 @@ def count(number: float | int | None) -> str:
     return "-" if number is None else f"{round(number):,}".replace(",", " ")
 
 
+def hours(seconds: float | int | None) -> str:
+    """Seconds in hours, with three digits or more: 4520 -> "1.26"; a dash where there are none."""
+    if seconds is None:
+        return "-"
+    value = seconds / 3600
+    return count(value) if value >= 100 else f"{value:.{1 if value >= 10 else 2}f}"
+
+
 def lowest_class(iou: Mapping[str, float | int | None]) -> str | None:
     """The class of lowest IoU among those that are present; None where there is none."""
     present = {n: v for n, v in iou.items() if v is not None and not math.isnan(v)}
@@ -37,7 +45,7 @@ def result_table(
     evaluation: Mapping[str, Any],
     rounds: Sequence[Mapping[str, Any]] = (),
     *,
-    budget: float | int | None = None,
+    budget: float | int | str | None = None,
     title: str = "",
 ) -> str:
     """The figures of a run.
@@ -46,7 +54,8 @@ def result_table(
         evaluation: an "evaluation" record of `metrics.jsonl`: its IoUs are fractions, null where a
             class does not occur.
         rounds: the "round" records, in order; `pixels` counts `void_pixels` too.
-        budget: the fraction of the target's pixels that was to be labelled, if any was.
+        budget: the fraction of the target's pixels that was to be labelled, or the budget in words,
+            if there was any.
         title: the first line, if given.
 
     Returns:
@@ -116,15 +125,58 @@ def _rounds(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
         ]
         for record in rounds
     ]
-    return ["Labels asked for", *(f"  {line}" for line in aligned([head, *rows], left=0))]
+    rows = [head, *rows]
+    title = "Labels asked for"
+    if not paid(rounds):
+        return [title, *_indented(rows)]
+    cost = [[count(record["answers"]), hours(record["answer_seconds"])] for record in rounds]
+    cost = [["answers", "hours"], *cost]
+    whole = _indented([[*row, *more] for row, more in zip(rows, cost, strict=True)])
+    if max(map(len, whole)) <= 100:
+        return [title, *whole]
+    cost = [[row[0], *more] for row, more in zip(rows, cost, strict=True)]
+    return [title, *_indented(rows), "", "What it took", *_indented(cost)]
 
 
-def _spent(rounds: Sequence[Mapping[str, Any]], budget: float | int | None) -> list[str]:
+def _indented(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"  {line}" for line in aligned(rows, left=0)]
+
+
+def paid(rounds: Sequence[Mapping[str, Any]]) -> str:
+    """What people paid for rounds: "9 000 answers, 5.00 hours (estimated at 2 s an answer)".
+
+    Args:
+        rounds: the "round" records; empty text if one of them says nothing of it.
+    """
+    if not rounds or any(record.get("answers") is None for record in rounds):
+        return ""
+    answers = sum(record["answers"] for record in rounds)
+    seconds = sum(record["answer_seconds"] for record in rounds)
+    measured = sum(record["measured_answers"] for record in rounds)
+    pace = f" at {seconds / answers:.2g} s an answer" if answers else ""
+    if measured < answers:
+        part = f"{count(measured)} of the answers measured, the others " if measured else ""
+        kind = f"{part}estimated"
+    else:
+        kind = "measured"
+    return f"{count(answers)} answers, {hours(seconds)} hours ({kind}{pace})"
+
+
+def of_budget(budget: float | int | str | None) -> str:
+    """A budget in words: 0.05 -> "5.00 %"; a text as it is; empty where there is none."""
+    if budget is None or isinstance(budget, str):
+        return budget or ""
+    return f"{percent(budget, 2)} %"
+
+
+def _spent(rounds: Sequence[Mapping[str, Any]], budget: float | int | str | None) -> list[str]:
     pixels = sum(record["pixels"] for record in rounds)
     void = sum(record["void_pixels"] for record in rounds)
     share = percent(void / pixels if pixels else 0.0)
-    of_budget = "" if budget is None else f", of a budget of {percent(budget, 2)} %"
+    of = "" if budget is None else f", of a budget of {of_budget(budget)}"
+    cost = paid(rounds)
     return [
         f"{count(pixels)} pixels labelled, {count(void)} of them void ({share} %)",
-        f"{percent(rounds[-1]['fraction'], 2)} % of the target's pixels{of_budget}",
+        f"{percent(rounds[-1]['fraction'], 2)} % of the target's pixels{of}",
+        *([cost] if cost else []),
     ]

@@ -16,7 +16,6 @@ from jax.sharding import Mesh
 
 from cbda_jax import acquisition, models, platform, sharding
 from cbda_jax.data import pipeline
-from cbda_jax.methods import Method
 from cbda_jax.training import TrainState
 
 # Keys of the random scores are kept apart from those of training steps.
@@ -58,29 +57,23 @@ class Request(NamedTuple):
         number: of the round, from 1.
         shares: by the (height, width) of native labels.
         allocation: "per_image" or "global".
+        picks: of all images together, if the allocation is global; None: the sum of the shares.
     """
 
     number: int
     shares: Mapping[tuple[int, int], Share]
     allocation: str
+    picks: int | None = None
 
+    def total(self, sizes: Iterable[tuple[int, int]]) -> int:
+        """Picks of all images together.
 
-def shares(
-    method: Method, budget: float, rounds: int, sizes: Iterable[tuple[int, int]]
-) -> dict[tuple[int, int], Share]:
-    """What each of the rounds of a run asks of an image, by its size.
-
-    Args:
-        method: what it acquires.
-        budget: fraction of all target pixels, over all rounds.
-        rounds: how many share it equally.
-        sizes: (height, width) of native labels.
-    """
-    found = {}
-    for size in sizes:
-        picks = acquisition.picks_per_image(budget, size, rounds, method.scoring.squares)
-        found[size] = Share(picks, acquisition.capped(picks, method.image_cap))
-    return found
+        Args:
+            sizes: (height, width) of every image's native label.
+        """
+        if self.picks is not None:
+            return self.picks
+        return sum(self.shares[size].picks for size in sizes)
 
 
 class Acquirer:
@@ -148,7 +141,7 @@ class Acquirer:
         asked = pipeline.by_size(target.sizes)
         per_image = request.allocation == "per_image"
         pool = acquisition.Pool(
-            sum(request.shares[size].picks * len(indices) for size, indices in asked),
+            request.total(size for size, indices in asked for _ in indices),
             counts=None if balance.counts is None else balance.counts // self._squares.pixels,
             group_of=balance.group_of,
             per_image=per_image,

@@ -160,7 +160,7 @@ def roles(method: Method, mode: str) -> Iterator[str]:
 def needs_truth(config: Config, method: Method) -> bool:
     """Whether the labels of the target data set are read for more than pictures."""
     asked = method.acquires and (
-        config.annotation.oracle == "ground_truth" or method.scoring.class_evidence == "true"
+        config.annotation.oracle in annotation.SIMULATED or method.scoring.class_evidence == "true"
     )
     return asked or (method.target and not method.acquires)
 
@@ -229,6 +229,8 @@ def create_oracle(
         sizes=dict(zip(pool.ids, sizes, strict=True)),
         redundancy=config.annotation.redundancy,
         hidden=config.annotation.hidden,
+        noise=config.annotation.noise,
+        noise_at_boundaries=config.annotation.noise_at_boundaries,
     )
     return annotation.create_oracle(config.annotation.oracle, setting)
 

@@ -1,6 +1,7 @@
 """Checks of what a config alone cannot tell: the files it names, and what its images allow."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -126,29 +127,72 @@ def say_pixels(name: str, method: Method) -> None:
         )
 
 
-def check_budget(budget: float | int, method: Method, sizes: Iterable[tuple[int, int]]) -> None:
+def check_budget(
+    budget: acquisition.Budget,
+    method: Method,
+    sizes: Collection[tuple[int, int]],
+    rounds: int = 1,
+) -> None:
     """Says when the blocking of picks may leave a part of the budget.
 
     Of images of several sizes, those count in which picks reach least.
 
     Args:
-        budget: fraction of all pixels.
+        budget: of all rounds.
         method: whose picks they are.
-        sizes: (height, width) of the native labels, each once or more.
+        sizes: (height, width) of every native label; of a budget in pixels, each once is enough.
+        rounds: how many share it.
 
     Raises:
-        InputError: the budget is not above 0, or above what picks can reach at all.
+        InputError: the budget is not above 0, or above what picks can reach at all; in answers or
+            hours, it does not pay for a pick in each round, and image if the allocation is by them.
     """
     reach = {size: acquisition.reach(size, method.scoring.squares) for size in sorted(sizes)}
     (height, width), limits = min(reach.items(), key=lambda found: found[1].most)
-    if not 0 < budget <= limits.most:
+    if budget.unit == "pixels":
+        fraction, found = budget.amount, f"{budget.amount:g}"
+        most = f"{limits.most:.4g}"
+    else:
+        _check_least(budget, method, sizes, rounds)
+        pixels = sum(map(math.prod, sizes))
+        of_pick = method.scoring.squares.pixels / pixels
+        fraction, found = budget.picks(len(sizes)) * of_pick, str(budget)
+        most = budget.words(_digits(limits.most / of_pick * budget.price(len(sizes)), math.floor))
+    if not 0 < fraction <= limits.most:
         raise InputError(
-            f"acquisition.budget: {budget:g} found, expected above 0 and at most "
-            f"{limits.most:.4g}, all that picks of unit {method.scoring.unit} and radius "
+            f"acquisition.budget: {found} found, expected above 0 and at most "
+            f"{most}, all that picks of unit {method.scoring.unit} and radius "
             f"{method.scoring.radius} reach in an image of {height} x {width}"
         )
-    if budget > limits.always:
+    if fraction > limits.always:
+        found += "" if budget.unit == "pixels" else f", {fraction:.2g} of all pixels,"
         console.say(
-            f"note: acquisition.budget of {budget:g} is above {limits.always:.2g}: picks block "
+            f"note: acquisition.budget of {found} is above {limits.always:.2g}: picks block "
             "their surroundings, so some of it may stay unspent; every round says how much"
         )
+
+
+def _check_least(
+    budget: acquisition.Budget, method: Method, sizes: Collection[tuple[int, int]], rounds: int
+) -> None:
+    """Checks that a budget in answers or hours leaves no round, and no image, without a pick."""
+    least, each = rounds, "each round"
+    if method.allocation == "per_image":
+        # The smallest image gets the fewest.
+        smallest = min(map(math.prod, sizes))
+        least = -(-rounds * sum(map(math.prod, sizes)) // smallest)
+        each = "each image and round"
+    if budget.picks(len(sizes)) >= least:
+        return
+    other = ", or set acquisition.allocation to global" if each != "each round" else ""
+    raise InputError(
+        f"acquisition.budget: {budget} found, expected at least "
+        f"{budget.words(_digits(least * budget.price(len(sizes)), math.ceil))}: {rounds} rounds, "
+        f"{len(sizes)} images, a pick or more in {each}, {budget.answers_per_pick} answers a pick; "
+        f"raise it, hold fewer rounds{other}"
+    )
+
+
+def _digits(value: float | int, towards: Callable[[float | int], int]) -> float:
+    """A number with few digits behind the point, rounded up or down."""
+    return towards(round(value * 1000, 3)) / 1000

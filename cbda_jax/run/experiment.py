@@ -105,14 +105,22 @@ def _open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool) -> Rounds:
         parts.pool,
         parts.space,
         assembly.create_oracle(config, folder, parts.pool, parts.space),
-        Plan(config.method, method, config.acquisition.budget, len(parts.round_steps)),
+        Plan(
+            config.method,
+            method,
+            config.acquisition.budget,
+            len(parts.round_steps),
+            config.acquisition.budget_in,
+            config.annotation.seconds_per_answer,
+        ),
         gallery=config.report.gallery,
         wait_s=_WAIT_S if wait else None,
     )
     if method.acquires:
         if config.annotation.oracle == "people":
             checks.say_pixels(config.method, method)
-        checks.check_budget(config.acquisition.budget, method, set(rounds.sizes.values()))
+        count = len(parts.round_steps)
+        checks.check_budget(rounds.budget, method, rounds.sizes.values(), count)
     return rounds
 
 
@@ -234,6 +242,8 @@ class Experiment:
             raise
 
     def _say_start(self) -> None:
+        if self.parts.method.acquires:
+            console.say(self.rounds.cost())
         if self.trainer.resumed:
             console.say(f"{self.folder}: going on from step {self.step}")
             return
@@ -424,7 +434,7 @@ class Experiment:
             values,
             settings=flat(self.config),
             space=self.parts.space,
-            budget=self.config.acquisition.budget if self.parts.method.acquires else None,
+            budget=self.rounds.budget if self.parts.method.acquires else None,
             radius=self.rounds.squares.label_radius,
             devices=self.parts.mesh.size,
             answers=self.rounds.answers.rounds,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Int64
 
-from cbda_jax import __version__, annotation, console, evaluation, reporting
+from cbda_jax import __version__, acquisition, annotation, console, evaluation, reporting
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.run.workdir import write_json
 
@@ -53,7 +53,7 @@ def conclude(
     *,
     settings: Mapping[str, Any],
     space: LabelSpace,
-    budget: float | None,
+    budget: acquisition.Budget | None,
     radius: int,
     devices: int,
     answers: Sequence[annotation.Answers],
@@ -66,7 +66,7 @@ def conclude(
         values: the last evaluation, of `figures`, with its step.
         settings: of the run: the values of its config, by the names of the fields.
         space: the classes.
-        budget: fraction of the target's pixels that was to be asked for, if any was.
+        budget: of all rounds, if there were any.
         radius: a query covers the (2 radius + 1)^2 square around its centre.
         devices: how many the run was made on.
         answers: to all rounds.
@@ -80,7 +80,8 @@ def conclude(
     pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
     analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
-    table = reporting.result_table(values, held, budget=budget, title=title)
+    asked = None if budget is None else budget.amount if budget.unit == "pixels" else str(budget)
+    table = reporting.result_table(values, held, budget=asked, title=title)
     report = write_report(
         workdir,
         class_names=space.classes,
@@ -88,7 +89,7 @@ def conclude(
         title=title,
         config_text="".join(f"{name}: {value!r}\n" for name, value in settings.items()),
         radius=radius,
-        budget=budget,
+        budget=asked,
         versions={
             "device": f"{devices} x {jax.devices()[0].device_kind}",
             "hosts": str(jax.process_count()),
@@ -106,7 +107,26 @@ def conclude(
             "evaluation": values,
             "rounds": held,
             "table": table,
+            **({} if budget is None else {"cost": _cost(answers, budget)}),
             **({} if analysis is None else {"analysis": analysis}),
         },
     )
     console.say(f"{table}\nreport: {report}")
+
+
+def _cost(answers: Sequence[annotation.Answers], budget: acquisition.Budget) -> dict[str, Any]:
+    """What all rounds asked for, in pixels, answers and hours of people.
+
+    Returns:
+        `pixels`, `answers` and `hours`; `measured_answers`, how many answers have a time that was
+        measured, those of the others being estimated; `budget` and `budget_in`.
+    """
+    cost = annotation.cost_of(answers, budget.seconds_per_answer)
+    return {
+        "pixels": int(annotation.counts(answers).sum()),
+        "answers": cost.answers,
+        "hours": cost.seconds / 3600,
+        "measured_answers": cost.measured,
+        "budget": budget.amount,
+        "budget_in": budget.unit,
+    }

@@ -17,7 +17,8 @@ from cbda_jax.config import data_sets
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly
-from cbda_jax.run.acquirer import Acquirer, Request, shares
+from cbda_jax.run.acquirer import Acquirer
+from cbda_jax.run.budget import request
 from cbda_jax.run.evaluator import Evaluator
 
 NAMES = ("train", "acquire", "evaluate")
@@ -140,8 +141,14 @@ def _balance(setting: _Setting) -> acquisition.RoundBalance:
 def _capacity(setting: _Setting, acquirer: Acquirer) -> int:
     config, method = setting.config, setting.method
     rounds = len(assembly.round_steps(config, method))
-    of_size = shares(method, config.acquisition.budget, rounds, [setting.native])
-    return acquirer.capacities(Request(1, of_size, method.allocation), setting.native)[0]
+    budget, unit = config.acquisition.budget, config.acquisition.budget_in
+    if unit != "pixels":
+        raise InputError(
+            f"acquisition.budget_in: {unit!r} found, expected 'pixels': how many picks an image "
+            "gets of other budgets depends on the oracle and on all images of a run"
+        )
+    asked = request(method, acquisition.Budget(budget), 1, rounds, [setting.native])
+    return acquirer.capacities(asked, setting.native)[0]
 
 
 def _acquire(setting: _Setting) -> Program:

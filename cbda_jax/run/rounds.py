@@ -15,7 +15,8 @@ from cbda_jax.errors import InputError
 from cbda_jax.files import write_npz
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import Method
-from cbda_jax.run.acquirer import Request, Target, shares
+from cbda_jax.run import budget as budgets
+from cbda_jax.run.acquirer import Target
 from cbda_jax.runtime import hosts
 from cbda_jax.training import TrainState
 
@@ -58,14 +59,18 @@ class Plan:
     Attributes:
         name: of the method, for the log.
         method: what it acquires.
-        budget: fraction of all target pixels, over all rounds.
+        budget: over all rounds; by default a fraction of all target pixels.
         count: how many rounds share it.
+        budget_in: what it is counted in, one of `acquisition.BUDGET_UNITS`.
+        seconds_per_answer: what an answer is estimated to take.
     """
 
     name: str
     method: Method
     budget: float | int
     count: int
+    budget_in: str = "pixels"
+    seconds_per_answer: float | int = 2.0
 
 
 class Rounds:
@@ -88,6 +93,7 @@ class Rounds:
         answers: the answers to them; to those of the last round they may be yet to come.
         sizes: (height, width) of every target image's native label, by image id.
         squares: what a pick labels and blocks.
+        budget: of all rounds; what a pick costs of it is as the oracle says.
 
     Raises:
         InputError: queries or answers cannot be read, or are of other images.
@@ -120,8 +126,13 @@ class Rounds:
         self._oracle = oracle
         self._name = plan.name
         self._method = plan.method
-        self._budget = plan.budget
         self._count = plan.count
+        self.budget = acquisition.Budget(
+            plan.budget,
+            plan.budget_in,
+            annotation.answers_per_query(oracle, self.squares.label_radius),
+            plan.seconds_per_answer,
+        )
         self._gallery = gallery
         self._wait_s = wait_s
         self._confusions: dict[int, Int64[np.ndarray, "classes classes"]] = {}
@@ -141,6 +152,11 @@ class Rounds:
             return float(self._method.target)
         pixels = annotation.counts(self._held(step)).sum()
         return float(pixels / sum(map(math.prod, self.sizes.values())))
+
+    def cost(self) -> str:
+        """What all rounds ask for, in pixels, answers and hours, and what was spent so far."""
+        sizes, answered = self.sizes.values(), self.answers.rounds
+        return budgets.described(self._method, self.budget, self._count, sizes, answered)
 
     def check_steps(self, steps: tuple[int, ...], step: int) -> None:
         """Checks that all queries and answers are there that a checkpoint was trained with.
@@ -316,7 +332,8 @@ class Rounds:
         """Scores all target images and takes the picks that the round can pay for."""
         ids = self._pool.ids
         method = self._method
-        of_size = shares(method, self._budget, self._count, set(self.sizes.values()))
+        sizes = self.sizes.values()
+        asked = budgets.request(method, self.budget, number, self._count, sizes)
         balance = self._balance(number)
         with console.progress(len(ids), f"acquire round {number}", unit="image") as progress:
 
@@ -327,16 +344,18 @@ class Rounds:
             chosen, report = acquirer.choose(
                 state,
                 self._target(),
-                Request(number, of_size, method.allocation),
+                asked,
                 balance=balance,
                 done=done,
             )
         about: dict[str, Any] = {
             "method": self._name,
             "unit": method.scoring.unit,
-            "requested": sum(of_size[size].picks for size in self.sizes.values()),
-            "budget": self._budget,
+            "requested": asked.total(sizes),
+            "budget": self.budget.amount,
         }
+        if self.budget.unit != "pixels":
+            about["budget_in"] = self.budget.unit
         if balance.counts is not None:
             # By predicted class: picks that could be had, and how many were taken of them.
             about |= {"candidates": report.offered.tolist(), "quota": report.quota.tolist()}
@@ -365,6 +384,7 @@ class Rounds:
         queries, names, counts = answers.queries, self._space.classes, answers.counts
         predicted = np.bincount(queries.predicted, minlength=len(names))
         unanswered = len(queries) - int(answers.answered.sum())
+        cost = annotation.cost_of([answers], self.budget.seconds_per_answer)
         metrics.write(
             "round",
             queries.step,
@@ -379,6 +399,9 @@ class Rounds:
             images=len(queries.by_image),
             leftover=queries.about["requested"] - len(queries),
             seconds=seconds,
+            answers=cost.answers,
+            answer_seconds=cost.seconds,
+            measured_answers=cost.measured,
             **({"unanswered": unanswered} if unanswered else {}),
         )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cbda_jax.acquisition import budget
-from cbda_jax.acquisition.budget import Geometry
+from cbda_jax.acquisition.budget import Budget, Geometry
 
 
 def test_regions_and_pixels():
@@ -25,6 +25,30 @@ def test_regions_and_pixels():
 def test_picks_of_a_round(fraction, unit, radius, expected):
     squares = budget.geometry(unit, radius)
     assert budget.picks_per_image(fraction, (1024, 2048), 5, squares) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "amount", "words"),
+    [
+        ("answers_per_image", 36, "36 answers an image"),
+        ("answers_in_all", 7200, "7,200 answers"),
+        ("hours", 3.0, "3 hours"),
+    ],
+)
+def test_picks_that_people_are_paid_for(unit, amount, words):
+    found = Budget(amount, unit, answers_per_pick=9, seconds_per_answer=1.5)
+    assert str(found) == words
+    assert found.picks(200) == 800
+    assert found.picks(200) * found.price(200) == pytest.approx(amount)
+    assert str(Budget(0.022)) == "2.2 % of all pixels"
+
+
+def test_picks_are_rounded_down_but_not_by_rounding_errors():
+    assert Budget(0.015, "hours", 1, 1.5).picks(1) == 36
+    assert Budget(0.01499, "hours", 1, 1.5).picks(1) == 35
+    assert Budget(17, "answers_in_all", 9).picks(5) == 1
+    parts = [budget.of_round(13, number, 5) for number in range(1, 6)]
+    assert parts == [2, 3, 2, 3, 3]
 
 
 @pytest.mark.parametrize(

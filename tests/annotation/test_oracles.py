@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -6,12 +7,16 @@ import pytest
 
 from cbda_jax.annotation import (
     ORACLES,
+    SIMULATED,
     UNANSWERED,
     VOID,
     Answers,
     AnswersPending,
+    CentreOracle,
     GroundTruthOracle,
     LabelledImages,
+    MajorityOracle,
+    NoisyOracle,
     Oracle,
     Pending,
     Queries,
@@ -103,12 +108,30 @@ def test_oracles_by_name_and_by_import_path(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("exact", GroundTruthOracle),
+        ("centre", CentreOracle),
+        ("majority", MajorityOracle),
+        ("noisy", NoisyOracle),
+    ],
+)
+def test_simulated_people(name, kind):
+    setting = dataclasses.replace(SETTING, noise=1.0, noise_at_boundaries=1.0)
+    oracle = create_oracle(name, setting)
+    assert type(oracle) is kind
+    found, true = (create_oracle(n, setting).ask(QUERIES).patches for n in (name, "ground_truth"))
+    assert (found[:, 1, 1] != true[:, 1, 1]).all() == (name == "noisy")
+    assert name in SIMULATED <= ORACLES.keys()
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         (
             "ground_trut",
-            "annotation.oracle: 'ground_trut' found, expected one of ground_truth, or an import "
-            "path 'my_module:my_function'; did you mean 'ground_truth'?",
+            f"annotation.oracle: 'ground_trut' found, expected one of {', '.join(ORACLES)}, or an "
+            "import path 'my_module:my_function'; did you mean 'ground_truth'?",
         ),
         ("not_there:oracle", "annotation.oracle: 'not_there:oracle' found, expected"),
         ("builtins:id", "'builtins:id' makes a int without ask(queries), expected an oracle"),

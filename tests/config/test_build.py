@@ -15,6 +15,9 @@ BAD = {
     "num_classes": (0, 1, 255, True, "many", None),
     "label_space": ("", 3),
     "annotation.oracle": ("q", 3, None),
+    "annotation.seconds_per_answer": (0, -1, math.nan, "2"),
+    "annotation.noise": (-0.1, 1.1, math.nan),
+    "annotation.noise_at_boundaries": (-0.1, 1.1, math.nan),
     "network": ("no name near", None),
     "pretrained": (3, None),
     "dtype": ("f", 16, None),
@@ -74,7 +77,8 @@ BAD = {
     "training.consistency_weight": (-0.1, None),
     "training.negative_weight": (-1, math.nan),
     "training.negative_threshold": (0, 1, 1.5, -0.1, math.nan),
-    "acquisition.budget": (-0.1, 1.1, math.nan),
+    "acquisition.budget": (-0.1, math.inf, math.nan, "0.1"),
+    "acquisition.budget_in": ("keys", "", None),
     "acquisition.rounds": ((2.5,), ("400",), 400, (True,)),
     "acquisition.radius": (-1, 1.0, 513, True),
     "acquisition.share": (0, 1.1, math.nan, True, "0.05"),
@@ -249,6 +253,10 @@ def test_rounds_do_not_matter_where_none_is_held():
         (
             {"training.warmup": 30, "training.schedule_steps": 20},
             "training.warmup: 30 steps found, expected at most training.schedule_steps, 20",
+        ),
+        (
+            {"acquisition.budget": 1.5},
+            "acquisition.budget: 1.5 found, expected a number from 0 to 1, a fraction of",
         ),
         (
             {"label_space": "synthia_16", "num_classes": 13},

@@ -104,6 +104,9 @@ def run(workdir, *, final=True):
                 images=2,
                 leftover=1,
                 seconds=0.25,
+                answers=1800,
+                answer_seconds=4500.0,
+                measured_answers=900 * (number - 1),
             )
             np.savez_compressed(
                 workdir / "gallery" / f"round_{number:02d}_jena_a.npz",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cbda_jax.acquisition import Budget
 from cbda_jax.data import prepare
 from cbda_jax.errors import InputError
 from cbda_jax.methods import get_method
@@ -17,7 +18,7 @@ def _message(error):
 @pytest.mark.parametrize("budget", [0, -0.1, 1.01])
 def test_region_budget_out_of_range(budget):
     with pytest.raises(InputError) as error:
-        checks.check_budget(budget, get_method("ripu"), [(96, 192)])
+        checks.check_budget(Budget(budget), get_method("ripu"), [(96, 192)])
     assert f"acquisition.budget: {budget:g} found, expected above 0 and at most 1," in _message(
         error
     )
@@ -25,7 +26,7 @@ def test_region_budget_out_of_range(budget):
 
 def test_pixel_budget_above_what_the_blocking_radius_reaches():
     with pytest.raises(InputError) as error:
-        checks.check_budget(0.05, get_method("ripu_pixel"), [(1024, 2048)])
+        checks.check_budget(Budget(0.05), get_method("ripu_pixel"), [(1024, 2048)])
     # 32 x 63 pixels, 33 apart.
     assert "at most 0.0009613, all that picks of unit pixel and radius 32 reach" in _message(error)
 
@@ -34,18 +35,65 @@ def test_of_several_sizes_the_one_in_which_picks_reach_least_counts():
     method = get_method("ripu_pixel")
     sizes = [(33, 33), (64, 66), (330, 330)]
     # One pick of 1,089 pixels; 4 of 4,224; 100 of 108,900.
-    checks.check_budget(1 / 1089, method, sizes[::2])
+    checks.check_budget(Budget(1 / 1089), method, sizes[::2])
     with pytest.raises(InputError, match=r"radius 32 reach in an image of 330 x 330"):
-        checks.check_budget(1 / 1000, method, sizes[1:])
+        checks.check_budget(Budget(1 / 1000), method, sizes[1:])
     with pytest.raises(InputError, match=r"radius 32 reach in an image of 33 x 33"):
-        checks.check_budget(1 / 1000, method, [*sizes[::-1], sizes[0]])
+        checks.check_budget(Budget(1 / 1000), method, [*sizes[::-1], sizes[0]])
 
 
 def test_a_budget_that_may_not_be_spent_is_noted(capsys):
-    checks.check_budget(0.5, get_method("ripu"), [(96, 192)])
+    checks.check_budget(Budget(0.5), get_method("ripu"), [(96, 192)])
     assert "note: acquisition.budget of 0.5 is above 0.36" in capsys.readouterr().err
-    checks.check_budget(0.36, get_method("ripu"), [(96, 192)])
+    checks.check_budget(Budget(0.36), get_method("ripu"), [(96, 192)])
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit", "found", "least"),
+    [
+        # 3 images in 5 rounds, 9 answers a region, 2 seconds an answer.
+        (44.9, "answers_per_image", "44.9 answers an image", "45 answers an image"),
+        (134, "answers_in_all", "134 answers", "135 answers"),
+        (0, "answers_in_all", "0 answers", "135 answers"),
+        (0.0749, "hours", "0.0749 hours", "0.075 hours"),
+    ],
+)
+def test_answers_for_a_pick_in_each_image_and_round(amount, unit, found, least):
+    sizes = [(96, 192)] * 3
+    with pytest.raises(InputError) as error:
+        checks.check_budget(Budget(amount, unit, 9), get_method("ripu"), sizes, 5)
+    assert _message(error) == (
+        f"acquisition.budget: {found} found, expected at least {least}: 5 rounds, 3 images, a pick "
+        "or more in each image and round, 9 answers a pick; raise it, hold fewer rounds, or set "
+        "acquisition.allocation to global"
+    )
+    amount = float(least.split()[0])
+    checks.check_budget(Budget(amount, unit, 9), get_method("ripu"), sizes, 5)
+    # One for all images: a pick in each round.
+    one = Budget(45, "answers_in_all", 9)
+    checks.check_budget(one, get_method("da"), sizes, 5)
+    with pytest.raises(InputError, match=r"45 answers: 5 rounds, .* in each round, 9 .* rounds$"):
+        checks.check_budget(one._replace(amount=44), get_method("da"), sizes, 5)
+
+
+def test_the_smallest_image_gets_a_pick_too():
+    sizes, method = [(30, 40), (10, 10)], get_method("ripu")
+    # Every thirteenth pick is its.
+    checks.check_budget(Budget(26, "answers_in_all"), method, sizes, 2)
+    with pytest.raises(InputError, match="25 answers found, expected at least 26 answers"):
+        checks.check_budget(Budget(25, "answers_in_all"), method, sizes, 2)
+
+
+def test_more_answers_than_picks_reach(capsys):
+    # 3 x 6 picks, 33 apart, in each of two images.
+    sizes, method = [(96, 192)] * 2, get_method("ripu_pixel")
+    checks.check_budget(Budget(18, "answers_per_image"), method, sizes)
+    assert "0.00098 of all pixels, is above 0.00024" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"19 answers an image found, .* at most 18 answers an"):
+        checks.check_budget(Budget(19, "answers_per_image"), method, sizes)
+    with pytest.raises(InputError, match=r"1 hours found, .* at most 0\.02 hours"):
+        checks.check_budget(Budget(1, "hours"), method, sizes)
 
 
 def test_a_folder_that_is_no_run_is_no_weights(tmp_path):

@@ -11,6 +11,7 @@ from cbda_jax.acquisition import Balance, Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
+from cbda_jax.run.acquirer import Request, Share
 from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.training import TrainState
 
@@ -135,7 +136,7 @@ def test_a_budget_is_shared_by_pixels(tmp_path, allocation, cap):
     queries = rounds._choose(1, 9, STATE, acquirer, lambda: None)
     # ceil(192 x 0.4 / 2 / 9) and ceil(54 x 0.4 / 2 / 9); half as many more with a cap.
     expected = {(12, 16): (5, 8 if cap else None), (6, 9): (2, 3 if cap else None)}
-    assert acquirer.request == (1, expected, allocation)
+    assert acquirer.request == Request(1, expected, allocation)
     np.testing.assert_array_equal(acquirer.target.sizes, Mixed.sizes)
     assert queries.about["requested"] == 5 + 2 + 5
 
@@ -188,7 +189,7 @@ class Recorder:
 def test_what_the_acquirer_is_told(tmp_path, method, most, knows):
     acquirer = Recorder()
     rounds_of(tmp_path, method)._choose(3, 9, STATE, acquirer, lambda: None)
-    assert acquirer.request == (3, {(12, 16): (1, most)}, method.allocation)
+    assert acquirer.request == Request(3, {(12, 16): Share(1, most)}, method.allocation)
     truth = acquirer.target.truth
     assert (truth is not None) == knows
     if truth is not None:
