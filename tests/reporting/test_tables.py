@@ -109,7 +109,13 @@ def test_run_without_classes_or_rounds():
 def test_small_parts():
     assert percent(None) == percent(float("nan")) == "-"
     assert count(1234567) == "1 234 567"
-    assert [hours(s) for s in (None, 0, 4520, 36000, 3.6e6)] == ["-", "0.00", "1.26", "10.0", "1 000"]
+    assert [hours(s) for s in (None, 0, 4520, 36000, 3.6e6)] == [
+        "-",
+        "0.00",
+        "1.26",
+        "10.0",
+        "1 000",
+    ]
     assert [of_budget(b) for b in (None, 0.05, "3 hours")] == ["", "5.00 %", "3 hours"]
     assert lowest_class({"a": None}) is None
     assert aligned([["a", "10"], ["bcd", "2"]]) == ["a    10", "bcd   2"]
