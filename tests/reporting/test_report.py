@@ -175,9 +175,11 @@ def test_headline_is_of_the_final_test_split(full):
 
 
 def test_rounds_and_their_sum_are_in_the_table(full):
-    assert "1 10 3 2 1 2 18 1 1.00 0.2" in full[0].text
-    assert "2 20 3 2 1 2 18 1 2.00 0.2" in full[0].text
-    assert "all - 6 4 2 - 36 2 2.00 0.5" in full[0].text
+    assert "1 10 3 2 1 2 18 1 1.00 1 800 1.25 0.2" in full[0].text
+    assert "2 20 3 2 1 2 18 1 2.00 1 800 1.25 0.2" in full[0].text
+    assert "all - 6 4 2 - 36 2 2.00 3 600 2.50 0.5" in full[0].text
+    paid = "3 600 answers, 2.50 hours (900 of the answers measured, the others estimated at 2.5 s"
+    assert paid in full[0].text.replace("\u00a0", " ")
 
 
 def test_text_is_escaped(full):

@@ -141,6 +141,23 @@ def test_a_budget_is_shared_by_pixels(tmp_path, allocation, cap):
     assert queries.about["requested"] == 5 + 2 + 5
 
 
+@pytest.mark.parametrize(("keys", "picks"), [("exact", [1, 2]), ("centre", [13, 14])])
+def test_a_budget_in_answers_follows_the_oracle(tmp_path, keys, picks):
+    method = METHODS["da"]
+    oracle = annotation.create_oracle(
+        keys, annotation.Setting(Mixed(), CITYSCAPES_19.classes, tmp_path)
+    )
+    plan = Plan("test", method, 9, 2, "answers_per_image", 2.0)
+    rounds = Rounds(tmp_path, Mixed(), CITYSCAPES_19, oracle, plan, gallery=0)
+    for number in (1, 2):
+        acquirer = Recorder()
+        queries = rounds._choose(number, 9, STATE, acquirer, lambda: None)
+        # 27 answers in all: three squares of nine, or 27.
+        assert acquirer.request.picks == picks[number - 1]
+        assert queries.about["requested"] == acquirer.request.picks
+        assert (queries.about["budget"], queries.about["budget_in"]) == (9, "answers_per_image")
+
+
 def test_labels_and_fractions_are_of_each_image_s_own_size(tmp_path):
     method = METHODS["ripu"]
     rounds = mixed_rounds(tmp_path, method)

@@ -8,6 +8,7 @@ import processes
 import pytest
 
 from cbda_jax import reporting
+from cbda_jax.acquisition import Budget
 from cbda_jax.annotation import (
     UNANSWERED,
     VOID,
@@ -63,6 +64,36 @@ def test_a_run_waits_for_answers_and_goes_on_with_the_same_queries(tmp_path, cap
 class None_:  # noqa: N801 - stands for no oracle at all
     def ask(self, queries):
         raise AssertionError("asked again")
+
+
+def test_what_answers_took_is_recorded(tmp_path, capsys):
+    class Timed:
+        """One key for each square, three seconds each."""
+
+        def answers_per_query(self, radius):
+            return 1
+
+        def ask(self, queries):
+            about = {"answers": len(queries), "seconds": 3.0 * len(queries)}
+            return Answers(queries, TRUTH.ask(queries).patches, about)
+
+    rounds = people.new_rounds(tmp_path / "timed", Timed())
+    assert rounds.budget == Budget(0.1, "pixels", 1, 2.0)
+    # ceil(192 x 0.1 / 2 / 9) in each of two rounds and images.
+    assert rounds.cost() == (
+        "budget of 10 % of all pixels in 2 rounds: 8 picks, 72 pixels (18.75 %), 8 answers, "
+        "0.00 hours at 2 s an answer (estimated)"
+    )
+    hold(rounds, tmp_path / "timed")
+    (record,) = records(tmp_path / "timed")
+    names = ("answers", "answer_seconds", "measured_answers", "pixels")
+    assert [record[name] for name in names] == [2, 6.0, 2, 18]
+    # As it is read when the run goes on.
+    text = people.new_rounds(tmp_path / "timed", Timed()).cost()
+    assert "at 3 s an answer (measured); spent in 1: 18 pixels, 2 answers" in text
+    hold(people.new_rounds(tmp_path / "exact", TRUTH), tmp_path / "exact")
+    (record,) = records(tmp_path / "exact")
+    assert [record[name] for name in names] == [18, 36.0, 0, 18]
 
 
 def test_labels_counts_and_budget_are_of_the_answers_alone(tmp_path):
