@@ -73,12 +73,14 @@ def conclude(
         sizes: of the target images.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
+    from cbda_jax.reporting import people
     from cbda_jax.reporting.report import write_report
 
     records = reporting.read_metrics(workdir)
     held = [r for r in records if r["kind"] == "round"]
     pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
     analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
+    answered_by = people.of_people([(found.round, found.about) for found in answers])
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
     table = reporting.result_table(values, held, budget=budget, title=title)
     report = write_report(
@@ -97,6 +99,7 @@ def conclude(
             "cbda_jax": __version__,
         },
         analysis=analysis,
+        answered_by=answered_by,
     )
     write_json(
         workdir / "result.json",
@@ -107,6 +110,7 @@ def conclude(
             "rounds": held,
             "table": table,
             **({} if analysis is None else {"analysis": analysis}),
+            **({"people": answered_by} if answered_by else {}),
         },
     )
     console.say(f"{table}\nreport: {report}")
