@@ -101,8 +101,8 @@ class Setting:
     seed: int = 0
     threads: int = 1
     sizes: ImageSizes = field(default_factory=dict)
-    redundancy: float = 0.05
-    hidden: float = 0.1
+    redundancy: float | int = 0.05
+    hidden: float | int = 0.1
     noise: float | int = 0.0
     noise_at_boundaries: float | int = 0.0
 

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.console import duration
 from cbda_jax.files import write_atomic
-from cbda_jax.reporting import gallery, labelled, plots
+from cbda_jax.reporting import gallery, labelled, people, plots
 from cbda_jax.reporting.tables import count, hours, lowest_class, of_budget, paid, percent
 from cbda_jax.reporting.writers import read_metrics
 
@@ -33,6 +33,7 @@ def write_report(
     budget: float | int | str | None = None,
     versions: Mapping[str, str] | None = None,
     analysis: Mapping[str, Any] | None = None,
+    answered_by: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Writes `report/index.html` from the files of a run, whole or not at all.
 
@@ -51,6 +52,7 @@ def write_report(
             if there was any.
         versions: of what the run was made with, devices too, by name.
         analysis: of what was labelled, from `cbda_jax.annotation.analyse`, if there is one.
+        answered_by: the rounds that people answered, from `people.of_people`.
 
     Returns:
         The path of the report.
@@ -81,6 +83,8 @@ def write_report(
         "labelled_charts": _labelled_charts(rounds, pool, class_names, analysis),
         "spent": [] if analysis is None else labelled.spent_rows(analysis),
         "labelled_note": "" if analysis is None else labelled.note(analysis),
+        "people_head": people.HEAD,
+        "people": people.rows(answered_by),
         "gallery": pictures,
         "gallery_note": gallery.note(len(log), left_out, radius),
         "round_legend": [

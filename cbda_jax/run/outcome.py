@@ -73,12 +73,14 @@ def conclude(
         sizes: of the target images.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
+    from cbda_jax.reporting import people
     from cbda_jax.reporting.report import write_report
 
     records = reporting.read_metrics(workdir)
     held = [r for r in records if r["kind"] == "round"]
     pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
     analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
+    answered_by = people.of_people([(found.round, found.about) for found in answers])
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
     asked = None if budget is None else budget.amount if budget.unit == "pixels" else str(budget)
     table = reporting.result_table(values, held, budget=asked, title=title)
@@ -98,6 +100,7 @@ def conclude(
             "cbda_jax": __version__,
         },
         analysis=analysis,
+        answered_by=answered_by,
     )
     write_json(
         workdir / "result.json",
@@ -109,6 +112,7 @@ def conclude(
             "table": table,
             **({} if budget is None else {"cost": _cost(answers, budget)}),
             **({} if analysis is None else {"analysis": analysis}),
+            **({"people": answered_by} if answered_by else {}),
         },
     )
     console.say(f"{table}\nreport: {report}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 from cbda_jax.annotation.answers import UNANSWERED
 from cbda_jax.annotation.people.events import Event
@@ -147,14 +147,10 @@ def agreement(standing: Standing) -> Agreement | None:
     classes = np.flatnonzero(counts.sum(axis=0))
     counts = counts[:, classes]
     two = given.shape[1] == 2
-    if two:
-        table = np.zeros((len(classes), len(classes)), np.int64)
-        first, second = np.searchsorted(classes, given).T
-        np.add.at(table, (first, second), 1)
     by_class = {}
     for place, number in enumerate(classes.tolist()):
         if two:
-            kappa = cohen(_one_against_all(table, place))
+            kappa = cohen(_table(given == number, 2))
         else:
             of_class = counts[:, place]
             kappa = fleiss(np.stack([of_class, counts.sum(axis=1) - of_class], axis=1))
@@ -165,7 +161,7 @@ def agreement(standing: Standing) -> Agreement | None:
         queries=queries,
         pixels=len(given),
         equal=float(_equal_pairs(counts).mean()),
-        kappa=cohen(table) if two else fleiss(counts),
+        kappa=cohen(_table(given, 256)) if two else fleiss(counts),
         by_class=by_class,
         anchoring=anchoring(standing.counting(), side),
     )
@@ -208,8 +204,10 @@ def _beyond(equal: float, chance: float) -> float | None:
     return None if chance > 1 - 1e-12 else (equal - chance) / (1 - chance)
 
 
-def _one_against_all(
-    table: Int64[np.ndarray, "classes classes"], place: int
-) -> Int64[np.ndarray, "2 2"]:
-    both, first, second = table[place, place], table[place].sum(), table[:, place].sum()
-    return np.array([[both, first - both], [second - both, table.sum() - first - second + both]])
+def _table(
+    given: Shaped[np.ndarray, "pixels two"], values: int
+) -> Int64[np.ndarray, "values values"]:
+    """Pixels by what the first and what the second of two people gave."""
+    table = np.zeros((values, values), np.int64)
+    np.add.at(table, (given[:, 0].astype(int), given[:, 1].astype(int)), 1)
+    return table

@@ -31,8 +31,8 @@ class Asked:
     queries: str
     classes: tuple[str, ...]
     sizes: ImageSizes
-    redundancy: float
-    hidden: float
+    redundancy: float | int
+    hidden: float | int
     seed: int
 
 

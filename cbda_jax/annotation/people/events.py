@@ -35,8 +35,8 @@ class Event:
     patch: bytes
     guess: int
     guess_shown: bool
-    seconds: float
-    time: float
+    seconds: float | int
+    time: float | int
 
 
 def is_name(text: object) -> bool:

@@ -12,6 +12,7 @@ from cbda_jax.annotation.people.asked import Asked, read_asked
 from cbda_jax.annotation.people.ledger import Ledger
 from cbda_jax.annotation.people.tasks import Round
 from cbda_jax.annotation.query_log import QueryLog
+from cbda_jax.annotation.round_files import round_path
 from cbda_jax.errors import InputError
 
 LEDGER = "ledger.sqlite"
@@ -127,28 +128,29 @@ def freeze(closed: Round, workdir: Path) -> Path:
         raise InputError(
             f"round {closed.queries.round}: open found, expected a closed one; close it first"
         )
+    asked = read_asked(workdir / "answers", closed.queries)
+    if asked is None:
+        raise InputError(
+            f"{workdir}: no round {closed.queries.round} that people are asked about found, "
+            "expected one; start the run first"
+        )
     answers = answers_of(closed)
-    for attempt in range(_ATTEMPTS):
-        log = QueryLog(workdir / "queries")
-        asked = read_asked(workdir / "answers", closed.queries)
-        if asked is None:
-            raise InputError(
-                f"{workdir}: nothing asked of people about round {closed.queries.round} found; "
-                "start the run first"
-            )
-        written = _answer_log(workdir, log, asked)
-        path = written.path(closed.queries.round)
+    path = round_path(workdir / "answers", closed.queries.round)
+    for left in reversed(range(_ATTEMPTS)):
         if path.exists():
             break
         try:
-            written.write(answers)
-            break
+            _answer_log(workdir, QueryLog(workdir / "queries"), asked).write(answers)
         except InputError as error:
-            # A run that starts removes temporary files, this one too if it is just being written.
-            gone = isinstance(error.__cause__, FileNotFoundError)
-            if not gone or attempt == _ATTEMPTS - 1:
+            # A run that starts removes temporary files, this one too if it is just being written;
+            # and it may have written the same answers by now.
+            if not path.exists() and not (left and _is_gone(error)):
                 raise
     return path
+
+
+def _is_gone(error: InputError) -> bool:
+    return isinstance(error.__cause__, FileNotFoundError)
 
 
 def _answer_log(workdir: Path, log: QueryLog, asked: Asked) -> AnswerLog:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 from cbda_jax.annotation.answers import UNANSWERED
 from cbda_jax.annotation.people.events import Event, is_name
@@ -104,8 +105,8 @@ class Ledger:
         self,
         queries: Queries,
         *,
-        redundancy: float = 0.05,
-        hidden: float = 0.1,
+        redundancy: float | int = 0.05,
+        hidden: float | int = 0.1,
         seed: int = 0,
         num_classes: int = UNANSWERED,
         sizes: ImageSizes | None = None,
@@ -221,11 +222,11 @@ def _parts(
 ) -> Parts:
     """A round as its events have left it, to which nothing can be added."""
 
-    def refuse(*_: Event) -> bool:
+    def refuse(*_: Event) -> NoReturn:
         raise InputError(f"{store.path}: opened to be read, expected to be written; open a Ledger")
 
     drawn = {
-        what: chosen(known.count, share, what, seed=known.seed, number=known.round)
+        what: chosen(known.size, share, what, seed=known.seed, number=known.round)
         for what, share in (("twice", known.redundancy), ("hidden", known.hidden))
     }
     standing = Standing(queries, drawn["twice"], sizes)

@@ -28,7 +28,7 @@ _VERSION = 1
 _SAYS_WHAT_IT_IS = 0x63626461  # "cbda", where SQLite has a place for it
 _COLUMNS = {
     "people": "name TEXT NOT NULL, token TEXT NOT NULL, time REAL NOT NULL",
-    "rounds": "round INTEGER NOT NULL UNIQUE, queries TEXT NOT NULL, count INTEGER NOT NULL, "
+    "rounds": "round INTEGER NOT NULL UNIQUE, queries TEXT NOT NULL, size INTEGER NOT NULL, "
     "radius INTEGER NOT NULL, redundancy REAL NOT NULL, hidden REAL NOT NULL, "
     "seed INTEGER NOT NULL, time REAL NOT NULL",
     "events": "id TEXT NOT NULL UNIQUE, round INTEGER NOT NULL, kind TEXT NOT NULL, "
@@ -49,10 +49,10 @@ class Registered(NamedTuple):
 
     round: int
     queries: str
-    count: int
+    size: int
     radius: int
-    redundancy: float
-    hidden: float
+    redundancy: float | int
+    hidden: float | int
     seed: int
     time: float
 

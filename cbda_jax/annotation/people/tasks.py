@@ -114,7 +114,7 @@ class Round:
 
     # ------------------------------------------------------------- who gets what
 
-    def next(self, person: str, *, now: float) -> Task | None:
+    def next(self, person: str, *, now: float | int) -> Task | None:
         """Gives a query to a person, for a minute.
 
         The first one of the round that waits for an answer of this person; the same once more until
@@ -141,7 +141,7 @@ class Round:
             self._leases[person] = (query, now + LEASE_S)
             return self.task(query, person)
 
-    def upcoming(self, person: str, count: int = 5, *, now: float) -> list[int]:
+    def upcoming(self, person: str, count: int = 5, *, now: float | int) -> list[int]:
         """The queries that `next` is likely to give after the present one. Gives out none."""
         with self._lock:
             if self.closed:
@@ -176,11 +176,11 @@ class Round:
                 answer=latest.patch if latest is not None and latest.kind == "answer" else None,
             )
 
-    def _leased(self, person: str, now: float) -> int | None:
+    def _leased(self, person: str, now: float | int) -> int | None:
         query, until = self._leases.get(person, (0, now))
         return query if until > now else None
 
-    def _free(self, person: str, now: float) -> Bool[np.ndarray, " n"]:
+    def _free(self, person: str, now: float | int) -> Bool[np.ndarray, " n"]:
         """Queries that wait for an answer of this person, and are not with enough others."""
         need = self._standing.need
         free = need > 0
