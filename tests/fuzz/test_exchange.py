@@ -77,7 +77,9 @@ def cvat_file(asked):
 
 @pytest.fixture(scope="module")
 def guesses(asked):
-    return np.stack([asked.square(place, asked.queries.predicted[place]) for place in range(6)])
+    return np.stack(
+        [asked.square(place, int(asked.queries.predicted[place])) for place in range(6)]
+    )
 
 
 def checked(asked, guesses, found):
