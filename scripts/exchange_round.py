@@ -10,41 +10,64 @@ answer stays open. Anything else that is not as it was asked is listed, and noth
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from cbda_jax.annotation import QueryLog
-from cbda_jax.annotation.exchange import Asked, Imported, cvat, label_studio, masks
+from cbda_jax.annotation.exchange import Imported, Sheet, cvat, label_studio, masks
+from cbda_jax.annotation.people import Ledger, close, ledger_path, open_asked, read_asked
+from cbda_jax.annotation.people.standing import chosen
 from cbda_jax.config import base, data_sets, field_of, flat
 from cbda_jax.config import files as config_files
 from cbda_jax.data import images, labels
 from cbda_jax.data.datasets.folders import PairBuilder
 from cbda_jax.data.encoding import LabelEncoding
 from cbda_jax.data.prepare import create_builder
-from cbda_jax.data.records import Records, open_records
+from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
+from cbda_jax.label_space import LabelSpace, palette_of
 from cbda_jax.run import assembly
 from cbda_jax.run.workdir import check_run
 
-_FORMATS = ("label_studio", "cvat", "masks")
-_DECLARED = "data.declared."
+FORMATS = ("label_studio", "cvat", "masks")
+_DECLARED = "data.declared"
 # Of an export of CVAT; a zip file's member may claim any size.
 _MOST_BYTES = 2**31
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, exports or imports, and prints what came of it."""
+    options = _parser().parse_args(arguments)
+    try:
+        sheet = open_sheet(options.workdir, options.round)
+        if options.command == "import":
+            path, person = options.file, options.person or options.format
+            print(take(sheet, options.format, path, options.workdir, person, options.close))
+            return
+        photograph = None
+        if options.images == "copy":
+            photograph = open_photographs(config_of(options.workdir, options.config), sheet)
+        export(sheet, options.format, options.out, photograph, options.prefix)
+        pictures = f"{len(sheet.queries.places)} images"
+        print(f"{len(sheet.queries)} queries of round {options.round} in {pictures}: {options.out}")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,98 +77,91 @@ def main(arguments: list[str] | None = None) -> None:
     for command in (outwards, inwards):
         command.add_argument("--workdir", type=Path, required=True, help="of the run")
         command.add_argument("--round", type=int, required=True, help="number of the round, from 1")
-        command.add_argument("--format", choices=_FORMATS, required=True)
-        command.add_argument(
-            "--config", help="the run's experiment, where it declares a data set of its own"
-        )
+        command.add_argument("--format", choices=FORMATS, required=True)
     outwards.add_argument("--out", type=Path, required=True, help="a new or empty folder")
     outwards.add_argument(
         "--images", choices=("copy", "none"), default="copy", help="write images/ too (%(default)s)"
     )
     outwards.add_argument(
         "--prefix",
-        help="of the images' addresses; for label_studio its local files by default, "
-        "/data/local-files/?d=OUT/, for cvat nothing",
+        help="of the images' addresses, before images/ID.png for label_studio (its local files by "
+        "default, /data/local-files/?d=OUT/) and before ID.png for cvat (nothing by default)",
+    )
+    outwards.add_argument(
+        "--config", help="the run's experiment, to copy images of a data set that it declares"
     )
     inwards.add_argument("file", type=Path, help="what the tool exported; a folder of masks")
     inwards.add_argument("--person", help="who answered; the tool's name by default")
-    options = parser.parse_args(arguments)
-    try:
-        found = open_round(options.workdir, options.round, options.config)
-        if options.command == "export":
-            export(found, options.format, options.out, options.images == "copy", options.prefix)
-        else:
-            person = options.person or options.format
-            take(found, options.format, options.file, options.workdir, person)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    inwards.add_argument(
+        "--close", action="store_true", help="close the round, whatever is still unanswered"
+    )
+    return parser
 
 
-class Opened(NamedTuple):
-    """A round of a run, and the images that it asks about."""
-
-    asked: Asked
-    records: Records
-    photograph: Callable[[str], np.ndarray]
-
-
-def open_round(workdir: Path, number: int, experiment: str | None = None) -> Opened:
-    """Opens a round of a run with its target images.
+def open_sheet(workdir: Path, number: int) -> Sheet:
+    """A round that a run asks people about.
 
     Args:
         workdir: of the run.
         number: of the round, from 1.
-        experiment: the run's config, for the order of classes that it declares; see `config_of`.
 
     Raises:
-        InputError: there is no such run or round, or its data are not there.
+        InputError: there is no such run or round, or people are not asked about it.
     """
-    config = config_of(workdir, experiment)
+    check_run(workdir)
     log = QueryLog(workdir / "queries")
     if not 1 <= number <= len(log.rounds):
+        known = f"1 to {len(log.rounds)}" if log.rounds else "a run that has asked by now"
+        raise InputError(f"--round: {number} found, expected {known}, as {log.folder} has it")
+    queries = log.rounds[number - 1]
+    asked = read_asked(workdir / "answers", queries)
+    if asked is None:
         raise InputError(
-            f"--round: {number} found, expected 1 to {len(log.rounds)}, the rounds in {log.folder}"
-            if log.rounds
-            else f"{log.folder}: no round found, expected one that asks; start the run first"
+            f"{workdir}: round {number} asked of others found, expected one that people are asked "
+            "about; set annotation.oracle to people and start the run"
         )
-    location = assembly.location(config, "target")
-    records = open_records(config.data.target, **location)
-    sizes = {
-        image_id: (height, width)
-        for image_id, (height, width) in zip(records.ids, records.sizes.tolist(), strict=True)
-    }
-    log.check_pool(sizes)
-    asked = Asked(log.rounds[number - 1], data_sets.space(config), sizes)
-    return Opened(asked, records, _photographs(records, asked, location))
+    log.check_pool(asked.sizes)
+    colours = palette_of(asked.classes)
+    # Those of the run's label space, where it can still be found.
+    with contextlib.suppress(InputError):
+        space = data_sets.space(config_of(workdir, look=True))
+        if {*space.classes} == {*asked.classes}:
+            order = [space.classes.index(name) for name in asked.classes]
+            colours = np.asarray(space.palette)[order]
+    hidden = chosen(len(queries), asked.hidden, "hidden", seed=asked.seed, number=number)
+    return Sheet(queries, LabelSpace("asked", asked.classes, colours), asked.sizes, hidden)
 
 
-def config_of(workdir: Path, experiment: str | None = None) -> Any:
+def config_of(workdir: Path, experiment: str | None = None, *, look: bool = False) -> Any:
     """The config of a run.
 
     Args:
         workdir: of the run.
-        experiment: the file and argument that it was started with. Needed for the order of classes
-            that it declares with their colours, which the workdir does not say.
+        experiment: the file and argument that it was started with. Needed where that declares data
+            sets, as the workdir does not say in which order they have their classes.
+        look: the order does not matter.
 
     Raises:
-        InputError: there is no run; it declares classes and no experiment is named, or another one.
+        InputError: there is no run; it declares data and no experiment is named, or another one.
     """
-    check_run(workdir)
     path = workdir / "config.json"
     try:
         values = dict(json.loads(path.read_text()))
     except (OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); restore it from a backup") from error
+        raise InputError(
+            f"{path}: cannot be read ({error}), expected the config of a run; restore it from a "
+            "backup"
+        ) from error
     config: Any = base() if experiment is None else config_files.load(experiment)
-    own = flat(config.data.declared)
-    there = {name: value for name, value in values.items() if name.startswith(_DECLARED)}
-    here = {f"{_DECLARED}{name}": value for name, value in own.items()}
+    there = {k: value for k, value in values.items() if k.startswith(f"{_DECLARED}.")}
+    if look:
+        config.data.declared = _nested(there)
+    here = {f"{_DECLARED}.{k}": value for k, value in flat(config.data.declared).items()}
     if there != json.loads(json.dumps(here)):
         raise InputError(
-            f"{path}: a run over {'data that its config declares' if there else 'other data'} "
-            "found, expected to know the order of their classes; name the experiment that it was "
-            "started with by --config"
+            f"{path}: a run whose config declares {'' if there else 'no '}data found, expected "
+            "the same declaration, with the order of the classes; name the experiment that it was "
+            "started with by --config, or leave the images out by --images=none"
         )
     for name, value in values.items():
         field = field_of(name)
@@ -153,24 +169,76 @@ def config_of(workdir: Path, experiment: str | None = None) -> Any:
             continue
         held = tuple(value) if isinstance(value, list) else value
         if field.is_open:
-            *sections, last = field.name.split(".")
+            section, _, last = field.name.rpartition(".")
             holder = config
-            for section in sections:
-                holder = holder[section]
+            for part in section.split("."):
+                holder = holder[part]
             holder[last][name.removeprefix(f"{field.name}.")] = held
         else:
             config.update_from_flattened_dict({name: held})
     return config
 
 
-def export(found: Opened, kind: str, out: Path, copy: bool, prefix: str | None = None) -> None:
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Declarations of flat names; the names of classes may have dots."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        one, field, *more = name.removeprefix(f"{_DECLARED}.").split(".")
+        holder = nested.setdefault(one, {})
+        if field == "splits" and more:
+            holder = holder.setdefault(field, {}).setdefault(".".join(more[:-1]), {})
+            holder[more[-1]] = value
+        elif more:
+            holder.setdefault(field, {})[".".join(more)] = value
+        else:
+            holder[field] = value
+    return nested
+
+
+def open_photographs(config: Any, sheet: Sheet) -> Callable[[str], np.ndarray]:
+    """Gives the RGB of an image, as large as its label: of its own file if that is still there.
+
+    Args:
+        config: of the run.
+        sheet: the round.
+
+    Raises:
+        InputError: the target data set is not there.
+    """
+    location = assembly.location(config, "target")
+    records = open_records(config.data.target, **location)
+    index = {image_id: i for i, image_id in enumerate(records.ids)}
+    builder, files = create_builder(**location), {}
+    root = getattr(getattr(builder, "source", None), "root", None)
+    if isinstance(builder, PairBuilder) and root and Path(root).expanduser().is_dir():
+        pairs = builder.pairs(Path(root).expanduser())[records.split]
+        files = {pair.image_id: pair.image for pair in pairs}
+
+    def photograph(image_id: str) -> np.ndarray:
+        file = files.get(image_id)
+        if file is None:
+            pixels = records.image(index[image_id])
+        else:
+            pixels = images.read_photograph(file.read(), file.where).pixels
+        return images.resize_image(pixels, sheet.sizes[image_id])
+
+    return photograph
+
+
+def export(
+    sheet: Sheet,
+    kind: str,
+    out: Path,
+    photograph: Callable[[str], np.ndarray] | None = None,
+    prefix: str | None = None,
+) -> None:
     """Writes the files of a round for a tool.
 
     Args:
-        found: the round.
+        sheet: the round.
         kind: the format.
         out: a new or empty folder.
-        copy: whether the images are written too, as large as their labels.
+        photograph: gives the RGB of an image, as large as its label; None: they are not written.
         prefix: of their addresses; None: where the tool has them by default.
 
     Raises:
@@ -181,53 +249,75 @@ def export(found: Opened, kind: str, out: Path, copy: bool, prefix: str | None =
             f"{out}: files found, expected a new or an empty folder; remove it, or name another "
             "one (--out)"
         )
-    asked = found.asked
     if kind == "label_studio":
         local = f"/data/local-files/?d={out.absolute().name}/"
-        files = label_studio.files(asked, local if prefix is None else prefix)
+        files = label_studio.files(sheet, local if prefix is None else prefix)
     elif kind == "cvat":
-        files = cvat.files(asked, prefix or "")
+        files = cvat.files(sheet, prefix or "")
     else:
-        files = masks.files(asked)
-        for image_id, drawn in masks.draw(asked):
+        files = masks.files(sheet)
+        for image_id, drawn in masks.draw(sheet):
             for folder, mask in drawn.items():
                 _write(out / folder / f"{image_id}.png", images.encode(mask))
+    if photograph is not None:
+        for image_id in tqdm(sorted(sheet.queries.places), "images", unit="image", disable=None):
+            content = images.encode(photograph(image_id))
+            _write(out / "images" / f"{image_id}.png", content)
     for name, content in files.items():
         _write(out / name, content)
-    places = asked.queries.places
-    if copy:
-        for image_id in tqdm(sorted(places), desc="images", unit="image", disable=None):
-            content = images.encode(found.photograph(image_id))
-            _write(out / "images" / f"{image_id}.png", content)
-    print(
-        f"round {asked.queries.round}: {len(asked.queries)} queries in {len(places)} images: {out}"
-    )
 
 
-def take(found: Opened, kind: str, path: Path, workdir: Path, person: str) -> None:
-    """Takes the answers of a file, all or none.
+def take(sheet: Sheet, kind: str, path: Path, workdir: Path, person: str, end: bool = False) -> str:
+    """Takes the answers of a file into the ledger of the run, all or none.
+
+    Killed in between, the same command takes the rest. The same file once more changes nothing.
 
     Args:
-        found: the round.
+        sheet: the round.
         kind: the format.
         path: of the file, or the folder of masks.
         workdir: of the run.
         person: who answered.
+        end: whether the round is closed then, though not all is answered; else it is closed once
+            all is.
+
+    Returns:
+        What came of it, in words.
 
     Raises:
-        InputError: the file is not as expected, with all that is wrong with it; no round is open
-            for people.
+        InputError: the file is not as expected, with all that is wrong with it; the round is not
+            open; another program has the ledger.
     """
-    imported, checksum = read(found.asked, kind, path)
+    imported, checksum = read(sheet, kind, path)
     imported.check(str(path), path.with_name(f"{path.name}.problems.txt"))
-    raise NotImplementedError(workdir, person, checksum, time)
+    number = sheet.queries.round
+    with Ledger(ledger_path(workdir)) as ledger:
+        round_now = open_asked(ledger, workdir)
+        if round_now is None or round_now.queries.round != number:
+            raise InputError(
+                f"{workdir}: round {number} is closed, expected one that people may still answer; "
+                "answers are never replaced"
+            )
+        answers = [
+            *imported.events(sheet, person=person, checksum=checksum, time=time.time()),
+        ]
+        new = sum(map(round_now.record, answers))
+        left = round_now.progress().left
+        said = (
+            f"{path}: answers to {len(answers)} of {len(sheet.queries)} queries of round {number} "
+            f"by {person}, {len(answers) - new} of them known; {left} wait for an answer"
+        )
+        if not (end or round_now.complete()):
+            return said
+        frozen = close(round_now, workdir)
+    return f"{said}; the round is closed, its answers are {frozen}: start the run again"
 
 
-def read(asked: Asked, kind: str, path: Path) -> tuple[Imported, str]:
+def read(sheet: Sheet, kind: str, path: Path) -> tuple[Imported, str]:
     """Reads what a tool exported.
 
     Args:
-        asked: the round.
+        sheet: the round.
         kind: the format.
         path: of the file, or the folder of masks.
 
@@ -238,21 +328,21 @@ def read(asked: Asked, kind: str, path: Path) -> tuple[Imported, str]:
         InputError: the file is not there, or of another format.
     """
     if kind == "masks":
-        return _read_masks(asked, path)
+        return _read_masks(sheet, path)
     content = _content(path)
     if kind == "cvat" and zipfile.is_zipfile(path):
         content = _member(path, "annotations.xml")
     reader = cvat.read if kind == "cvat" else label_studio.read
-    return reader(content, asked, str(path)), hashlib.sha256(content).hexdigest()
+    return reader(content, sheet, str(path)), hashlib.sha256(content).hexdigest()
 
 
-def _read_masks(asked: Asked, folder: Path) -> tuple[Imported, str]:
+def _read_masks(sheet: Sheet, folder: Path) -> tuple[Imported, str]:
     if not folder.is_dir():
         raise InputError(
             f"{folder}: {'a file' if folder.exists() else 'nothing'} found, expected the folder of "
             "painted masks; name it"
         )
-    classes: dict[int, str | None] = dict(enumerate(asked.space.classes))
+    classes: dict[int, str | None] = dict(enumerate(sheet.space.classes))
     # What no class has is for the masks' reader to say, with all else that is wrong.
     encoding = LabelEncoding({value: classes.get(value) for value in range(256)}, "train ids")
     digest, found = hashlib.sha256(), {}
@@ -267,36 +357,7 @@ def _read_masks(asked: Asked, folder: Path) -> tuple[Imported, str]:
         raise InputError(
             f"{folder}: no mask found, expected ID.png for each image; name the folder"
         )
-    return masks.read(found, asked), digest.hexdigest()
-
-
-def _photographs(
-    records: Records, asked: Asked, location: dict[str, Any]
-) -> Callable[[str], np.ndarray]:
-    """Gives the RGB of an image, as large as its label: of its own file if that is still there."""
-    index = {image_id: i for i, image_id in enumerate(records.ids)}
-    files = dict(_files(records.split, location))
-
-    def photograph(image_id: str) -> np.ndarray:
-        file = files.get(image_id)
-        if file is None:
-            pixels = records.image(index[image_id])
-        else:
-            pixels = images.read_photograph(file.read(), file.where).pixels
-        return images.resize_image(pixels, asked.sizes[image_id])
-
-    return photograph
-
-
-def _files(split: str, location: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Image id -> file, of a data set whose files are there."""
-    builder = create_builder(**location)
-    if not isinstance(builder, PairBuilder) or builder.source.root is None:
-        return
-    root = Path(builder.source.root).expanduser()
-    if root.is_dir():
-        for pair in builder.pairs(root)[split]:
-            yield pair.image_id, pair.image
+    return masks.read(found, sheet), digest.hexdigest()
 
 
 def _member(path: Path, name: str) -> bytes:

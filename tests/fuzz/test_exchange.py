@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbda_jax.annotation import Queries
-from cbda_jax.annotation.exchange import Asked, cvat, label_studio, masks
+from cbda_jax.annotation.exchange import Sheet, cvat, label_studio, masks
 from cbda_jax.data import images
 from cbda_jax.label_space import LabelSpace
 
@@ -23,9 +23,9 @@ SIZES = {"k/0": (8, 9), "m": (7, 12)}
 
 
 @pytest.fixture(scope="module")
-def asked():
+def sheet():
     image = np.repeat(np.arange(2, dtype=np.int32), 3)
-    return Asked(
+    return Sheet(
         Queries(
             round=1,
             step=10,
@@ -49,8 +49,8 @@ def script():
 
 
 @pytest.fixture(scope="module")
-def label_studio_file(asked):
-    tasks = json.loads(label_studio.files(asked, "")["tasks.json"])
+def label_studio_file(sheet):
+    tasks = json.loads(label_studio.files(sheet, "")["tasks.json"])
     for task in tasks:
         task["annotations"] = [{"result": task["predictions"][0]["result"]}]
         task["predictions"] = []
@@ -58,17 +58,17 @@ def label_studio_file(asked):
 
 
 @pytest.fixture(scope="module")
-def cvat_file(asked):
-    content = cvat.annotations(asked)
+def cvat_file(sheet):
+    content = cvat.annotations(sheet)
     for place in range(6):
-        head, _, tail = content.rpartition(asked.query_id(place).encode())
+        head, _, tail = content.rpartition(sheet.query_id(place).encode())
         before, _, after = head.rpartition(b'"unanswered"')
         content = b"".join(
             (
                 before,
-                f'"{asked.guess(place)}"'.encode(),
+                f'"{sheet.guess(place)}"'.encode(),
                 after,
-                asked.query_id(place).encode(),
+                sheet.query_id(place).encode(),
                 tail,
             )
         )
@@ -76,13 +76,13 @@ def cvat_file(asked):
 
 
 @pytest.fixture(scope="module")
-def guesses(asked):
+def guesses(sheet):
     return np.stack(
-        [asked.square(place, int(asked.queries.predicted[place])) for place in range(6)]
+        [sheet.square(place, int(sheet.queries.predicted[place])) for place in range(6)]
     )
 
 
-def checked(asked, guesses, found):
+def checked(sheet, guesses, found):
     """What was taken is what was answered; some answers may be missing."""
     if found is not None:
         # A damaged name of a field hides what stands in it, which is no answer then.
@@ -90,30 +90,30 @@ def checked(asked, guesses, found):
         assert (found.patches[~found.answered] == 254).all()
 
 
-def whole(read, content, asked):
-    found = read(content, asked, "the file")
+def whole(read, content, sheet):
+    found = read(content, sheet, "the file")
     found.check("the file")
     return found
 
 
 @pytest.mark.parametrize("kind", ["label_studio", "cvat"])
-def test_whole_files_read(kind, asked, guesses, request):
+def test_whole_files_read(kind, sheet, guesses, request):
     read = {"label_studio": label_studio.read, "cvat": cvat.read}[kind]
-    found = whole(read, request.getfixturevalue(f"{kind}_file"), asked)
+    found = whole(read, request.getfixturevalue(f"{kind}_file"), sheet)
     np.testing.assert_array_equal(found.patches, guesses)
 
 
 @FUZZ
 @given(data=st.data())
-def test_damaged_exports_of_label_studio(asked, guesses, label_studio_file, attempt, mutate, data):
+def test_damaged_exports_of_label_studio(sheet, guesses, label_studio_file, attempt, mutate, data):
     spoilt = mutate(data.draw, label_studio_file)
-    checked(asked, guesses, attempt(whole, label_studio.read, spoilt, asked))
+    checked(sheet, guesses, attempt(whole, label_studio.read, spoilt, sheet))
 
 
 @FUZZ
 @given(data=st.data())
-def test_damaged_exports_of_cvat(asked, guesses, cvat_file, attempt, mutate, data):
-    checked(asked, guesses, attempt(whole, cvat.read, mutate(data.draw, cvat_file), asked))
+def test_damaged_exports_of_cvat(sheet, guesses, cvat_file, attempt, mutate, data):
+    checked(sheet, guesses, attempt(whole, cvat.read, mutate(data.draw, cvat_file), sheet))
 
 
 VALUES = st.recursive(
@@ -138,14 +138,14 @@ def _holders(value):
 
 @FUZZ
 @given(data=st.data())
-def test_other_values_in_exports_of_label_studio(asked, guesses, label_studio_file, attempt, data):
+def test_other_values_in_exports_of_label_studio(sheet, guesses, label_studio_file, attempt, data):
     tasks = json.loads(label_studio_file)
     for _ in range(data.draw(st.integers(1, 3))):
         holder = data.draw(st.sampled_from([*_holders(tasks)] or [tasks]))
         keys = [*holder] if isinstance(holder, dict) else [*range(len(holder))]
         if keys:
             holder[data.draw(st.sampled_from(keys))] = data.draw(VALUES)
-    found = attempt(whole, label_studio.read, json.dumps(tasks).encode(), asked)
+    found = attempt(whole, label_studio.read, json.dumps(tasks).encode(), sheet)
     if found is not None:
         # Another class is another answer.
         for patch in found.patches[found.answered]:
@@ -156,7 +156,7 @@ def test_other_values_in_exports_of_label_studio(asked, guesses, label_studio_fi
 @FUZZ
 @given(data=st.data())
 def test_damaged_zip_files_of_cvat(
-    asked, guesses, cvat_file, script, attempt, mutate, tmp_path_factory, data
+    sheet, guesses, cvat_file, script, attempt, mutate, tmp_path_factory, data
 ):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -165,7 +165,7 @@ def test_damaged_zip_files_of_cvat(
     path.write_bytes(mutate(data.draw, stream.getvalue()))
 
     def read():
-        found, _ = script["read"](asked, "cvat", path)
+        found, _ = script["read"](sheet, "cvat", path)
         found.check("the file")
         return found
 
@@ -176,16 +176,16 @@ def test_damaged_zip_files_of_cvat(
 
 @FUZZ
 @given(data=st.data())
-def test_damaged_masks(asked, guesses, script, attempt, mutate, tmp_path_factory, data):
+def test_damaged_masks(sheet, guesses, script, attempt, mutate, tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp() / "masks"
-    content = {image_id: images.encode(drawn["asked"]) for image_id, drawn in masks.draw(asked)}
+    content = {image_id: images.encode(drawn["guesses"]) for image_id, drawn in masks.draw(sheet)}
     content["m"] = mutate(data.draw, content["m"])
     for name, mask in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_bytes(mask)
 
     def read():
-        found, _ = script["read"](asked, "masks", folder)
+        found, _ = script["read"](sheet, "masks", folder)
         found.check("the masks")
         return found
 
@@ -196,7 +196,7 @@ def test_damaged_masks(asked, guesses, script, attempt, mutate, tmp_path_factory
 
 @FUZZ
 @given(content=st.binary(max_size=60))
-def test_any_bytes(asked, attempt, content):
+def test_any_bytes(sheet, attempt, content):
     for read in (label_studio.read, cvat.read):
-        found = attempt(whole, read, content, asked)
+        found = attempt(whole, read, content, sheet)
         assert found is None or not found.answered.any()

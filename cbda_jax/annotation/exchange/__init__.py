@@ -5,7 +5,7 @@ was asked. What is read is either taken whole or refused with all that is wrong 
 """
 
 from cbda_jax.annotation.exchange import cvat, label_studio, masks
-from cbda_jax.annotation.exchange.asked import Asked
 from cbda_jax.annotation.exchange.imported import Imported
+from cbda_jax.annotation.exchange.sheet import Sheet
 
-__all__ = ["Asked", "Imported", "cvat", "label_studio", "masks"]
+__all__ = ["Imported", "Sheet", "cvat", "label_studio", "masks"]

@@ -12,8 +12,8 @@ from typing import NoReturn
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from cbda_jax.annotation.exchange.asked import Asked
 from cbda_jax.annotation.exchange.imported import Collector, Imported
+from cbda_jax.annotation.exchange.sheet import Sheet
 from cbda_jax.errors import InputError
 
 _QUERY, _GUESS = "query", "guess"
@@ -21,31 +21,31 @@ _DEEPEST = 16  # of elements in each other; the format has 7
 _AGAIN = "export the task once more as CVAT for images 1.1"
 
 
-def files(asked: Asked, prefix: str = "") -> dict[str, bytes]:
+def files(sheet: Sheet, prefix: str = "") -> dict[str, bytes]:
     """The files to set up a task with.
 
     Args:
-        asked: the round.
+        sheet: the round.
         prefix: of the images' names in the task, before `ID.png`.
 
     Returns:
         `annotations.xml`, to upload into the task, and `labels.json`, its labels in raw form.
     """
-    labels = json.dumps(_labels(asked), indent=1)
-    return {"annotations.xml": annotations(asked, prefix), "labels.json": f"{labels}\n".encode()}
+    labels = json.dumps(_labels(sheet), indent=1)
+    return {"annotations.xml": annotations(sheet, prefix), "labels.json": f"{labels}\n".encode()}
 
 
-def annotations(asked: Asked, prefix: str = "") -> bytes:
+def annotations(sheet: Sheet, prefix: str = "") -> bytes:
     """The points of a round, in the order of the images' ids; see `files`."""
     root = ElementTree.Element("annotations")
     _text(root, "version", "1.1")
-    images = [*asked.by_image()]
+    images = [*sheet.by_image()]
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
-    _text(task, "name", f"round {asked.queries.round}")
+    _text(task, "name", f"round {sheet.queries.round}")
     _text(task, "size", str(len(images)))
     _text(task, "mode", "annotation")
     labels = ElementTree.SubElement(task, "labels")
-    for label in _labels(asked):
+    for label in _labels(sheet):
         element = ElementTree.SubElement(labels, "label")
         for key in ("name", "color", "type"):
             _text(element, key, label[key])
@@ -58,7 +58,7 @@ def annotations(asked: Asked, prefix: str = "") -> bytes:
             _text(one, "default_value", "")
             _text(one, "values", "")
     for number, (image_id, places) in enumerate(images):
-        height, width = asked.sizes[image_id]
+        height, width = sheet.sizes[image_id]
         image = ElementTree.SubElement(
             root,
             "image",
@@ -68,23 +68,23 @@ def annotations(asked: Asked, prefix: str = "") -> bytes:
             height=str(height),
         )
         for place in places:
-            _, row, col = asked.centre(place)
+            _, row, col = sheet.centre(place)
             point = ElementTree.SubElement(
                 image,
                 "points",
-                label=asked.unanswered,
+                label=sheet.unanswered,
                 source="auto",
                 occluded="0",
                 points=f"{col + 0.5:.2f},{row + 0.5:.2f}",
                 z_order="0",
             )
-            for key, value in ((_QUERY, asked.query_id(place)), (_GUESS, asked.guess(place))):
+            for key, value in ((_QUERY, sheet.query_id(place)), (_GUESS, sheet.guess(place) or "")):
                 ElementTree.SubElement(point, "attribute", name=key).text = value
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
-def read(content: bytes, asked: Asked, where: str) -> Imported:
+def read(content: bytes, sheet: Sheet, where: str) -> Imported:
     """Reads a task's export as CVAT for images 1.1.
 
     A query is answered by the label of the point with its id, by one class in the whole square. A
@@ -92,7 +92,7 @@ def read(content: bytes, asked: Asked, where: str) -> Imported:
 
     Args:
         content: of the `annotations.xml`.
-        asked: the round.
+        sheet: the round.
         where: names the file in errors.
 
     Raises:
@@ -106,10 +106,10 @@ def read(content: bytes, asked: Asked, where: str) -> Imported:
             f"{where}: <{root.tag[:40]}> of version {str(version)[:40]!r} found, expected "
             f"<annotations> of version '1.1'; {_AGAIN}"
         )
-    collector = Collector(asked)
+    collector = Collector(sheet)
     for element in root:
         if element.tag == "image":
-            _read_image(element, asked, collector)
+            _read_image(element, sheet, collector)
         elif element.tag == "track":
             raise InputError(f"{where}: tracks of CVAT for video found, expected images; {_AGAIN}")
         elif element.tag not in ("version", "meta"):
@@ -117,7 +117,7 @@ def read(content: bytes, asked: Asked, where: str) -> Imported:
     return collector.done()
 
 
-def _labels(asked: Asked) -> list[dict]:
+def _labels(sheet: Sheet) -> list[dict]:
     """The labels of a task in CVAT's raw form. All have the same attributes.
 
     An object that is given another label keeps the attributes that the new one has too.
@@ -129,17 +129,17 @@ def _labels(asked: Asked) -> list[dict]:
     return [
         {
             "name": name,
-            "color": asked.hexadecimal(name),
+            "color": sheet.hexadecimal(name),
             "type": "points",
             "attributes": attributes,
         }
-        for name in asked.values
+        for name in sheet.values
     ]
 
 
-def _read_image(element: ElementTree.Element, asked: Asked, collector: Collector) -> None:
+def _read_image(element: ElementTree.Element, sheet: Sheet, collector: Collector) -> None:
     name = element.get("name", "")
-    image_id = asked.image_of(name)
+    image_id = sheet.image_of(name)
     size = _integer(element.get("height")), _integer(element.get("width"))
     collector.image(name, image_id, size)
     for shape in element:

@@ -1,7 +1,8 @@
 """What a file of a tool answers, and all that is wrong with it, found before anything is kept."""
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from cbda_jax.annotation.answers import UNANSWERED
-from cbda_jax.annotation.exchange.asked import Asked
+from cbda_jax.annotation.exchange.sheet import Sheet
+from cbda_jax.annotation.people import Event
 from cbda_jax.errors import InputError, near
 from cbda_jax.files import write_atomic
 
@@ -67,18 +69,47 @@ class Imported:
                 message += f"; {error}"
         raise InputError(message)
 
+    def events(self, sheet: Sheet, *, person: str, checksum: str, time: float) -> Iterator[Event]:
+        """What the answers are in the ledger of a round that people answer.
+
+        Ids follow from the file, the query and the person: the same file once more changes nothing.
+        How long an answer took is not known, and told as 0 seconds.
+
+        Args:
+            sheet: the round.
+            person: who answered.
+            checksum: of the file.
+            time: of the import, in seconds since 1970.
+
+        Yields:
+            An answer for each query that has one.
+        """
+        for place in np.flatnonzero(self.answered).tolist():
+            name = f"{checksum} {sheet.query_id(place)} {person}"
+            yield Event(
+                id=hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32],
+                kind="answer",
+                query=place,
+                person=person,
+                patch=self.patches[place].tobytes(),
+                guess=int(sheet.queries.predicted[place]),
+                guess_shown=sheet.guess(place) is not None,
+                seconds=0.0,
+                time=time,
+            )
+
 
 class Collector:
     """Gathers answers and problems while a file is read.
 
     Args:
-        asked: what may be answered.
+        sheet: what may be answered.
     """
 
-    def __init__(self, asked: Asked):
-        side = 2 * asked.queries.radius + 1
-        self._asked = asked
-        self._patches = np.full((len(asked.queries), side, side), UNANSWERED, np.uint8)
+    def __init__(self, sheet: Sheet):
+        side = 2 * sheet.queries.radius + 1
+        self._sheet = sheet
+        self._patches = np.full((len(sheet.queries), side, side), UNANSWERED, np.uint8)
         self._seen: set[int] = set()
         self._images: set[str] = set()
         self._resized: set[tuple[str, str]] = set()
@@ -101,7 +132,7 @@ class Collector:
             image_id: that it means; None: none.
             size: (height, width) that the file gives; None: it gives none.
         """
-        if image_id is None or image_id not in self._asked.sizes:
+        if image_id is None or image_id not in self._sheet.sizes:
             self.problem("unknown images", repr(name))
             return
         if image_id in self._images:
@@ -112,7 +143,7 @@ class Collector:
 
     def size(self, image_id: str, size: tuple[object, object]) -> None:
         """Checks the (height, width) that the file gives for an image of the pool."""
-        height, width = self._asked.sizes[image_id]
+        height, width = self._sheet.sizes[image_id]
         if size != (height, width) and (image_id, str(size)) not in self._resized:
             self._resized.add((image_id, str(size)))
             self.problem(
@@ -135,31 +166,31 @@ class Collector:
             position: (x, y) in pixels from the left upper corner of the image.
             classes: the names that are given to it.
         """
-        asked = self._asked
-        place = None if query_id is None else asked.place(query_id)
+        sheet = self._sheet
+        place = None if query_id is None else sheet.place(query_id)
         at = self._position(position)
         name = f"one in image {image_id!r} at {at}" if query_id is None else repr(query_id)
         if place is None:
             self.problem("points without an id" if query_id is None else "unknown ids", name)
         elif place in self._seen:
             self.problem("ids that are there twice", name)
-        if len(classes) != 1 or classes[0] not in asked.values:
+        if len(classes) != 1 or classes[0] not in sheet.values:
             found = ", ".join(map(repr, classes)) or "none"
             named = len(classes) == 1 and len(classes[0]) < _LONGEST
-            hint = near(classes[0], asked.values) if named else ""
+            hint = near(classes[0], sheet.values) if named else ""
             self.problem("unknown classes", f"{found} of {name}{hint.replace(';', ',')}")
         elif place is not None:
-            self._patches[place] = asked.square(place, asked.values[classes[0]])
+            self._patches[place] = sheet.square(place, sheet.values[classes[0]])
         if place is None:
             return
         self._seen.add(place)
-        own, row, col = asked.centre(place)
+        own, row, col = sheet.centre(place)
         if image_id is None:
             return
         if image_id != own:
             self.problem("ids in another image", f"{name} in {image_id!r} instead of {own!r}")
             return
-        height, width = asked.sizes[own]
+        height, width = sheet.sizes[own]
         x, y = position
         if not (0 <= x < width and 0 <= y < height):
             self.problem("points outside of their image", f"{name} at {at} of {width} x {height}")

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with the queries as key points, which the network's guesses are predicted at.
+"""Label Studio: tasks with the queries as key points, predicted to be what the network guesses.
 
 The format is that of https://labelstud.io/guide/task_format and
 https://labelstud.io/tags/keypointlabels. Positions are percentages of the image. The centre of a
@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from cbda_jax.annotation.exchange.asked import Asked
 from cbda_jax.annotation.exchange.imported import Collector, Imported
+from cbda_jax.annotation.exchange.sheet import Sheet
 from cbda_jax.errors import InputError
 
 _CONTROL, _OBJECT, _KIND = "answer", "image", "keypointlabels"
@@ -32,21 +32,21 @@ def pixels(share: float, length: int) -> float:
     return share * length / 100
 
 
-def files(asked: Asked, prefix: str) -> dict[str, bytes]:
+def files(sheet: Sheet, prefix: str) -> dict[str, bytes]:
     """The files to set up a project with.
 
     Args:
-        asked: the round.
+        sheet: the round.
         prefix: of the images' addresses, before `images/ID.png`.
 
     Returns:
         `tasks.json`, to import, and `config.xml`, the labelling interface.
     """
-    tasks = [_task(asked, image_id, places, prefix) for image_id, places in asked.by_image()]
-    return {"tasks.json": f"{json.dumps(tasks, indent=1)}\n".encode(), "config.xml": config(asked)}
+    tasks = [_task(sheet, image_id, places, prefix) for image_id, places in sheet.by_image()]
+    return {"tasks.json": f"{json.dumps(tasks, indent=1)}\n".encode(), "config.xml": config(sheet)}
 
 
-def config(asked: Asked) -> bytes:
+def config(sheet: Sheet) -> bytes:
     """The labelling interface: key points of all classes, void and unanswered."""
     view = ElementTree.Element("View")
     ElementTree.SubElement(
@@ -57,15 +57,15 @@ def config(asked: Asked) -> bytes:
         "KeyPointLabels",
         {"name": _CONTROL, "toName": _OBJECT, "choice": "single", "strokeWidth": "2"},
     )
-    for name in asked.values:
+    for name in sheet.values:
         ElementTree.SubElement(
-            control, "Label", {"value": name, "background": asked.hexadecimal(name)}
+            control, "Label", {"value": name, "background": sheet.hexadecimal(name)}
         )
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="utf-8") + b"\n"
 
 
-def read(content: bytes, asked: Asked, where: str) -> Imported:
+def read(content: bytes, sheet: Sheet, where: str) -> Imported:
     """Reads a project's export as JSON.
 
     Submitted annotations count; predictions, drafts and skipped tasks do not. A query is answered
@@ -73,13 +73,13 @@ def read(content: bytes, asked: Asked, where: str) -> Imported:
 
     Args:
         content: of the file.
-        asked: the round.
+        sheet: the round.
         where: names the file in errors.
 
     Raises:
         InputError: it is not such an export. What else is wrong is in `Imported.problems`.
     """
-    collector = Collector(asked)
+    collector = Collector(sheet)
     try:
         tasks = json.loads(content, parse_constant=_no_number, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
@@ -95,25 +95,25 @@ def read(content: bytes, asked: Asked, where: str) -> Imported:
                 f"{name}: no data found, expected the full JSON of a Label Studio project, not "
                 f"JSON-MIN; {_AGAIN}"
             )
-        _read_task(task, data, asked, collector, name)
+        _read_task(task, data, sheet, collector, name)
     return collector.done()
 
 
-def _task(asked: Asked, image_id: str, places: list[int], prefix: str) -> dict[str, Any]:
-    height, width = asked.sizes[image_id]
-    side = 2 * asked.queries.radius + 1
+def _task(sheet: Sheet, image_id: str, places: list[int], prefix: str) -> dict[str, Any]:
+    height, width = sheet.sizes[image_id]
+    side = 2 * sheet.queries.radius + 1
     regions = []
     for place in places:
-        _, row, col = asked.centre(place)
+        _, row, col = sheet.centre(place)
         value = {
             "x": percent(col, width),
             "y": percent(row, height),
             "width": max(100 * side / width, _SMALLEST),
-            _KIND: [asked.guess(place)],
+            _KIND: [sheet.guess(place) or sheet.unanswered],
         }
         regions.append(
             {
-                "id": asked.query_id(place),
+                "id": sheet.query_id(place),
                 "from_name": _CONTROL,
                 "to_name": _OBJECT,
                 "type": _KIND,
@@ -127,35 +127,35 @@ def _task(asked: Asked, image_id: str, places: list[int], prefix: str) -> dict[s
         "data": {
             "image": f"{prefix}images/{quote(image_id)}.png",
             "image_id": image_id,
-            "round": asked.queries.round,
-            "queries": asked.queries.checksum,
+            "round": sheet.queries.round,
+            "queries": sheet.queries.checksum,
         },
-        "predictions": [{"model_version": f"round {asked.queries.round}", "result": regions}],
+        "predictions": [{"model_version": f"round {sheet.queries.round}", "result": regions}],
     }
 
 
 def _read_task(
     task: Mapping[str, Any],
     data: Mapping[str, Any],
-    asked: Asked,
+    sheet: Sheet,
     collector: Collector,
     where: str,
 ) -> None:
     name = data.get("image_id")
-    image_id = name if isinstance(name, str) and name in asked.sizes else None
+    image_id = name if isinstance(name, str) and name in sheet.sizes else None
     collector.image(str(name), image_id, None)
-    if data.get("queries") != asked.queries.checksum:
+    if data.get("queries") != sheet.queries.checksum:
         collector.problem("tasks of other queries", f"{name!r}, {data.get('queries')!r}")
     for annotation in _list(task.get("annotations", []), f"{where}: annotations"):
         annotation = _mapping(annotation, f"{where}: an annotation")
         if annotation.get("was_cancelled"):
             continue
         for region in _list(annotation.get("result", []), f"{where}: the result"):
-            _read_region(_mapping(region, f"{where}: a region"), image_id, asked, collector, where)
+            _read_region(_mapping(region, f"{where}: a region"), image_id, sheet, collector, where)
 
 
 def _read_region(
-    region: Mapping[str, Any], image_id: str | None, asked: Asked, collector: Collector, where: str
+    region: Mapping[str, Any], image_id: str | None, sheet: Sheet, collector: Collector, where: str
 ) -> None:
     name = region.get("id")
     # The page puts the annotation's number behind the id, and takes it off again when it saves.
@@ -169,7 +169,7 @@ def _read_region(
     if rotation != 0:
         collector.problem("points in a rotated image", f"{name!r}, by {rotation!r} degrees")
     shares = _number(value.get("x")), _number(value.get("y"))
-    height, width = asked.sizes[image_id] if image_id is not None else (100, 100)
+    height, width = sheet.sizes[image_id] if image_id is not None else (100, 100)
     if image_id is not None:
         given = region.get("original_height", height), region.get("original_width", width)
         collector.size(image_id, given)

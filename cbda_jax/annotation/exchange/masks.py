@@ -11,63 +11,64 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cbda_jax.annotation.answers import UNANSWERED, VOID, cut
-from cbda_jax.annotation.exchange.asked import Asked
 from cbda_jax.annotation.exchange.imported import Collector, Imported
+from cbda_jax.annotation.exchange.sheet import Sheet
 from cbda_jax.annotation.queries import queried_mask
 from cbda_jax.errors import InputError
 
 
-def files(asked: Asked) -> dict[str, bytes]:
+def files(sheet: Sheet) -> dict[str, bytes]:
     """What lies beside the masks: `classes.csv`, of void and unanswered too."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["train_id", "name", "red", "green", "blue"])
-    for name, value in asked.values.items():
-        writer.writerow([value, name, *asked.colours[name]])
+    for name, value in sheet.values.items():
+        writer.writerow([value, name, *sheet.colours[name]])
     return {"classes.csv": table.getvalue().encode()}
 
 
-def draw(asked: Asked) -> Iterator[tuple[str, dict[str, UInt8[np.ndarray, "height width"]]]]:
+def draw(sheet: Sheet) -> Iterator[tuple[str, dict[str, UInt8[np.ndarray, "height width"]]]]:
     """The masks of every image that is asked about, by the folder that they belong into.
 
     Yields:
-        Image id, and uint8 `[h, w]` of two: `masks`, 254 throughout, to be painted; `asked`, the
-        network's guess in the squares that are asked about, 254 elsewhere, to look at.
+        Image id, and uint8 `[h, w]` of two: `masks`, 254 throughout, to be painted; `guesses`, to
+        look at: the network's guess in the squares that are asked about, 255 where it is hidden,
+        254 elsewhere.
     """
-    for image_id, places in asked.by_image():
-        size = asked.sizes[image_id]
+    for image_id, places in sheet.by_image():
+        size = sheet.sizes[image_id]
         guesses = np.full(size, UNANSWERED, np.uint8)
-        radius = asked.queries.radius
+        radius = sheet.queries.radius
         for place in places:
-            _, row, col = asked.centre(place)
+            _, row, col = sheet.centre(place)
             down = slice(max(row - radius, 0), row + radius + 1)
             right = slice(max(col - radius, 0), col + radius + 1)
-            guesses[down, right] = asked.queries.predicted[place]
-        yield image_id, {"masks": np.full(size, UNANSWERED, np.uint8), "asked": guesses}
+            guesses[down, right] = sheet.values[sheet.guess(place) or sheet.void]
+        yield image_id, {"masks": np.full(size, UNANSWERED, np.uint8), "guesses": guesses}
 
 
-def read(found: Mapping[str, np.ndarray | InputError], asked: Asked) -> Imported:
+def read(found: Mapping[str, np.ndarray | InputError], sheet: Sheet) -> Imported:
     """Reads painted masks, pixel by pixel.
 
     An image without a mask is unanswered.
 
     Args:
         found: name of each file, without its ending -> uint8 `[h, w]`, or why it cannot be read.
-        asked: the round.
+        sheet: the round.
 
     Returns:
         What was painted. Pixels that were painted and not asked about are among the problems, as
         they tell that a mask has moved.
     """
-    collector = Collector(asked)
-    queries, classes = asked.queries, asked.space.num_classes
+    collector = Collector(sheet)
+    queries, classes = sheet.queries, sheet.space.num_classes
     for name, mask in sorted(found.items()):
         if isinstance(mask, InputError):
             collector.problem("files that cannot be read", str(mask))
             continue
-        image_id = asked.image_of(name)
+        image_id = sheet.image_of(name)
         collector.image(name, image_id, mask.shape if mask.ndim == 2 else (0, 0))
-        if image_id is None or mask.shape != asked.sizes[image_id]:
+        if image_id is None or mask.shape != sheet.sizes[image_id]:
             continue
         unknown = np.unique(mask[(mask >= classes) & (mask != UNANSWERED) & (mask != VOID)])
         if len(unknown):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cbda_jax.annotation import Queries
-from cbda_jax.annotation.exchange import Asked
+from cbda_jax.annotation.exchange import Sheet
 from cbda_jax.label_space import LabelSpace
 
 CLASSES = ("road", "traffic <sign> & light", "sky", "été")
@@ -10,8 +10,8 @@ SIZES = {"a/0": (12, 20), "a/1": (12, 20), "b é": (31, 47)}
 
 
 @pytest.fixture
-def make_asked():
-    """`make_asked(radius, n)`: a round of `n` queries in three images, apart from each other."""
+def make_sheet():
+    """`make_sheet(radius, n)`: a round of `n` queries in three images, apart from each other."""
 
     def make(radius=1, n=24, number=3):
         space = LabelSpace("street", CLASSES, np.array([[128, 64, 128]] * 4, np.uint8))
@@ -38,24 +38,24 @@ def make_asked():
             radius=radius,
             about={},
         )
-        return Asked(queries, space, SIZES)
+        return Sheet(queries, space, SIZES)
 
     return make
 
 
 @pytest.fixture(params=[0, 1, 2])
-def asked(request, make_asked):
-    return make_asked(request.param)
+def sheet(request, make_sheet):
+    return make_sheet(request.param)
 
 
 @pytest.fixture
 def answers():
-    """`answers(asked)`: an answer for some queries, void among them: place -> train id."""
+    """`answers(sheet)`: an answer for some queries, void among them: place -> train id."""
 
-    def some(asked):
+    def some(sheet):
         rng = np.random.default_rng(5)
-        values = [*range(len(asked.space.classes)), 255]
-        places = rng.permutation(len(asked.queries))[: len(asked.queries) * 2 // 3]
+        values = [*range(len(sheet.space.classes)), 255]
+        places = rng.permutation(len(sheet.queries))[: len(sheet.queries) * 2 // 3]
         return {int(place): int(rng.choice(values)) for place in places}
 
     return some
@@ -63,17 +63,17 @@ def answers():
 
 @pytest.fixture
 def expect():
-    """`expect(asked, answers)`: the patches that these answers make."""
+    """`expect(sheet, answers)`: the patches that these answers make."""
 
-    def patches(asked, answers):
-        side = 2 * asked.queries.radius + 1
-        found = np.full((len(asked.queries), side, side), 254, np.uint8)
+    def patches(sheet, answers):
+        side = 2 * sheet.queries.radius + 1
+        found = np.full((len(sheet.queries), side, side), 254, np.uint8)
         for place, value in answers.items():
-            own, row, col = asked.centre(place)
-            height, width = asked.sizes[own]
+            own, row, col = sheet.centre(place)
+            height, width = sheet.sizes[own]
             for i in range(side):
                 for j in range(side):
-                    at = row + i - asked.queries.radius, col + j - asked.queries.radius
+                    at = row + i - sheet.queries.radius, col + j - sheet.queries.radius
                     if 0 <= at[0] < height and 0 <= at[1] < width:
                         found[place, i, j] = value
         return found

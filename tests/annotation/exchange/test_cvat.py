@@ -8,14 +8,14 @@ from round_files import message
 from cbda_jax.annotation.exchange import cvat
 
 
-def tree(asked):
-    return ElementTree.fromstring(cvat.files(asked)["annotations.xml"])
+def tree(sheet):
+    return ElementTree.fromstring(cvat.files(sheet)["annotations.xml"])
 
 
-def answered(asked, answers, prefix=""):
+def answered(sheet, answers, prefix=""):
     """What CVAT gives back: attributes in its order, more of meta, labels that people changed."""
-    names = {value: name for name, value in asked.values.items()}
-    root = tree(asked)
+    names = {value: name for name, value in sheet.values.items()}
+    root = tree(sheet)
     task = root.find("meta/task")
     ElementTree.SubElement(task, "owner").text = "someone"
     ElementTree.SubElement(root.find("meta"), "dumped").text = "2026-01-01 00:00:00.000000+00:00"
@@ -23,7 +23,7 @@ def answered(asked, answers, prefix=""):
         image.set("name", prefix + image.get("name"))
         image.set("task_id", "3")
         for point in image:
-            place = asked.place(point[0].text)
+            place = sheet.place(point[0].text)
             label = names[answers[place]] if place in answers else point.get("label")
             x, y = point.get("points").split(",")
             own = {"z_order": "0", "points": f"{x},{y}", "occluded": "0", "source": "file"}
@@ -31,56 +31,56 @@ def answered(asked, answers, prefix=""):
             point.attrib.update({**own, "label": label})
             point[:] = point[::-1]
         # Those that were touched last come last.
-        image[:] = sorted(image, key=lambda point: asked.place(point[1].text) in answers)
+        image[:] = sorted(image, key=lambda point: sheet.place(point[1].text) in answers)
     return root
 
 
-def read(asked, root):
+def read(sheet, root):
     content = root if isinstance(root, bytes) else ElementTree.tostring(root)
-    return cvat.read(content, asked, "x.xml")
+    return cvat.read(content, sheet, "x.xml")
 
 
-def test_what_was_not_touched_is_unanswered(asked):
-    for content in (cvat.annotations(asked), b"<annotations><version>1.1</version></annotations>"):
-        found = read(asked, content)
+def test_what_was_not_touched_is_unanswered(sheet):
+    for content in (cvat.annotations(sheet), b"<annotations><version>1.1</version></annotations>"):
+        found = read(sheet, content)
         assert not found.problems
         assert (found.patches == 254).all()
 
 
 @pytest.mark.parametrize("prefix", ["", "images/", "upload/x/"])
-def test_answers_come_back(asked, answers, expect, prefix):
-    given = answers(asked)
-    found = read(asked, answered(asked, given, prefix))
+def test_answers_come_back(sheet, answers, expect, prefix):
+    given = answers(sheet)
+    found = read(sheet, answered(sheet, given, prefix))
     found.check("x.xml")
-    np.testing.assert_array_equal(found.patches, expect(asked, given))
+    np.testing.assert_array_equal(found.patches, expect(sheet, given))
     assert np.flatnonzero(found.answered).tolist() == sorted(given)
 
 
-def test_points_that_were_removed_are_unanswered(make_asked, answers, expect):
-    asked = make_asked()
-    given = answers(asked)
-    root = answered(asked, given)
+def test_points_that_were_removed_are_unanswered(make_sheet, answers, expect):
+    sheet = make_sheet()
+    given = answers(sheet)
+    root = answered(sheet, given)
     for image in root.iter("image"):
         for point in image[-1:]:
-            del given[asked.place(point[1].text)]
+            del given[sheet.place(point[1].text)]
             image.remove(point)
-    found = read(asked, root)
+    found = read(sheet, root)
     assert not found.problems
-    np.testing.assert_array_equal(found.patches, expect(asked, given))
+    np.testing.assert_array_equal(found.patches, expect(sheet, given))
 
 
-def test_points(make_asked):
-    asked = make_asked()
-    root = tree(asked)
+def test_points(make_sheet):
+    sheet = make_sheet()
+    root = tree(sheet)
     images = root.findall("image")
     assert [image.attrib for image in images] == [
         {"id": str(number), "name": f"{image_id}.png", "width": str(width), "height": str(height)}
-        for number, (image_id, (height, width)) in enumerate(asked.sizes.items())
+        for number, (image_id, (height, width)) in enumerate(sheet.sizes.items())
     ]
-    assert sum(map(len, images)) == len(asked.queries)
+    assert sum(map(len, images)) == len(sheet.queries)
     point = images[0][0]
-    place = asked.queries.places["a/0"][0]
-    _, row, col = asked.centre(int(place))
+    place = sheet.queries.places["a/0"][0]
+    _, row, col = sheet.centre(int(place))
     assert point.attrib == {
         "label": "unanswered",
         "source": "auto",
@@ -89,28 +89,28 @@ def test_points(make_asked):
         "z_order": "0",
     }
     assert {one.get("name"): one.text for one in point} == {
-        "query": asked.query_id(int(place)),
-        "guess": asked.guess(int(place)),
+        "query": sheet.query_id(int(place)),
+        "guess": sheet.guess(int(place)),
     }
 
 
-def test_labels(make_asked):
-    asked = make_asked()
-    labels = json.loads(cvat.files(asked)["labels.json"])
-    assert [label["name"] for label in labels] == [*asked.values]
+def test_labels(make_sheet):
+    sheet = make_sheet()
+    labels = json.loads(cvat.files(sheet)["labels.json"])
+    assert [label["name"] for label in labels] == [*sheet.values]
     assert {label["type"] for label in labels} == {"points"}
     assert labels[1]["color"] == "#804080"
     # The same in all, so that a point keeps them when its label changes.
     assert len({json.dumps(label["attributes"]) for label in labels}) == 1
-    names = [label.findtext("name") for label in tree(asked).find("meta/task/labels")]
-    assert names == [*asked.values]
+    names = [label.findtext("name") for label in tree(sheet).find("meta/task/labels")]
+    assert names == [*sheet.values]
 
 
-def test_a_moment_of_the_documented_format(make_asked):
+def test_a_moment_of_the_documented_format(make_sheet):
     """An image as https://docs.cvat.ai/docs/other/xml_format describes it, about our queries."""
-    asked = make_asked(radius=0)
-    place = int(asked.queries.places["a/1"][0])
-    _, row, col = asked.centre(place)
+    sheet = make_sheet(radius=0)
+    place = int(sheet.queries.places["a/1"][0])
+    _, row, col = sheet.centre(place)
     content = f"""<?xml version="1.0" encoding="utf-8"?>
 <annotations>
   <version>1.1</version>
@@ -127,12 +127,12 @@ def test_a_moment_of_the_documented_format(make_asked):
     <points label="sky" points="{col + 0.5:.2f},{row + 0.5:.2f}" occluded="0" z_order="5">
       <attribute name="guess">road</attribute>
       <attribute name="query">
-        {asked.query_id(place)}
+        {sheet.query_id(place)}
       </attribute>
     </points>
   </image>
 </annotations>"""
-    found = read(asked, content.encode())
+    found = read(sheet, content.encode())
     assert not found.problems
     assert np.flatnonzero(found.answered).tolist() == [place]
     assert found.patches[place].item() == 2
@@ -156,9 +156,9 @@ def test_a_moment_of_the_documented_format(make_asked):
         ("points", "0,0", "moved points", "at row 0 column 0 instead of row"),
     ],
 )
-def test_what_cannot_be_is_listed(make_asked, answers, attribute, value, kind, text):
-    asked = make_asked()
-    root = answered(asked, answers(asked))
+def test_what_cannot_be_is_listed(make_sheet, answers, attribute, value, kind, text):
+    sheet = make_sheet()
+    root = answered(sheet, answers(sheet))
     image = root.find("image")
     if attribute == "query":
         image[0][1].text = value
@@ -166,16 +166,16 @@ def test_what_cannot_be_is_listed(make_asked, answers, attribute, value, kind, t
         image.set(attribute, value)
     else:
         image[0].set(attribute, value)
-    found = read(asked, root)
+    found = read(sheet, root)
     assert [*found.problems] == [kind]
     (problem,) = found.problems[kind]
     assert text in problem
     assert len(message(found.check, "x.xml")) < 600
 
 
-def test_all_problems_are_in_one_error(make_asked, answers):
-    asked = make_asked()
-    root = answered(asked, answers(asked))
+def test_all_problems_are_in_one_error(make_sheet, answers):
+    sheet = make_sheet()
+    root = answered(sheet, answers(sheet))
     first, second, third = root.iter("image")
     first.append(first[0])
     box = ElementTree.SubElement(second, "box", label="sky")
@@ -185,7 +185,7 @@ def test_all_problems_are_in_one_error(make_asked, answers):
     ElementTree.SubElement(third, "points", label="sky", points="1,1")
     root.append(third)
     ElementTree.SubElement(root, "job")
-    kinds = {kind: len(texts) for kind, texts in read(asked, root).problems.items()}
+    kinds = {kind: len(texts) for kind, texts in read(sheet, root).problems.items()}
     assert kinds == {
         "ids that are there twice": 2 + len(third) - 1,
         "what is no point": 1,
@@ -213,8 +213,8 @@ def test_all_problems_are_in_one_error(make_asked, answers):
         (b"<annotations>&x;</annotations>", "undefined entity"),
     ],
 )
-def test_files_of_another_format(make_asked, content, text):
-    said = message(read, make_asked(), content)
+def test_files_of_another_format(make_sheet, content, text):
+    said = message(read, make_sheet(), content)
     assert said.startswith("x.xml: ")
     assert text in said
     assert said.endswith("; export the task once more as CVAT for images 1.1")

@@ -6,8 +6,8 @@ from cbda_jax.annotation.exchange.imported import Collector
 
 
 @pytest.fixture
-def collector(make_asked):
-    return Collector(make_asked(n=60))
+def collector(make_sheet):
+    return Collector(make_sheet(n=60))
 
 
 def test_nothing_read_is_nothing_answered(collector):
@@ -47,21 +47,21 @@ def test_a_listing_that_cannot_be_written(collector, tmp_path):
     assert "nothing of it was taken; cannot write" in said
 
 
-def test_answers_at_the_border_stay_inside(make_asked, expect):
-    asked = make_asked(radius=2, n=60)
-    collector = Collector(asked)
+def test_answers_at_the_border_stay_inside(make_sheet, expect):
+    sheet = make_sheet(radius=2, n=60)
+    collector = Collector(sheet)
     for place in range(60):
-        image_id, row, col = asked.centre(place)
-        collector.point(asked.query_id(place), image_id, (col + 0.99, row + 0.0), ["void"])
+        image_id, row, col = sheet.centre(place)
+        collector.point(sheet.query_id(place), image_id, (col + 0.99, row + 0.0), ["void"])
     found = collector.done()
     found.check("x")
-    np.testing.assert_array_equal(found.patches, expect(asked, dict.fromkeys(range(60), 255)))
+    np.testing.assert_array_equal(found.patches, expect(sheet, dict.fromkeys(range(60), 255)))
 
 
-def test_two_answers_are_a_problem_even_if_they_agree(make_asked):
-    asked = make_asked(n=60)
-    collector = Collector(asked)
-    image_id, row, col = asked.centre(7)
+def test_two_answers_are_a_problem_even_if_they_agree(make_sheet):
+    sheet = make_sheet(n=60)
+    collector = Collector(sheet)
+    image_id, row, col = sheet.centre(7)
     for _ in range(3):
         collector.point("r03-q000007", image_id, (float(col), float(row)), ["sky"])
     assert collector.done().problems == {"ids that are there twice": ("'r03-q000007'",) * 2}

@@ -8,19 +8,19 @@ from round_files import message
 from cbda_jax.annotation.exchange import label_studio
 
 
-def exported(asked, prefix="http://x/"):
-    return json.loads(label_studio.files(asked, prefix)["tasks.json"])
+def exported(sheet, prefix="http://x/"):
+    return json.loads(label_studio.files(sheet, prefix)["tasks.json"])
 
 
-def answered(asked, answers):
+def answered(sheet, answers):
     """What Label Studio gives back: annotations of the predictions that were kept and edited."""
-    names = {value: name for name, value in asked.values.items()}
-    tasks = exported(asked)
+    names = {value: name for name, value in sheet.values.items()}
+    tasks = exported(sheet)
     for number, task in enumerate(tasks, 1):
         regions = json.loads(json.dumps(task["predictions"][0]["result"]))
         kept = []
         for region in regions:
-            place = asked.place(region["id"])
+            place = sheet.place(region["id"])
             if place in answers:
                 region["value"]["keypointlabels"] = [names[answers[place]]]
                 region["origin"] = "prediction-changed"
@@ -36,9 +36,9 @@ def answered(asked, answers):
     return tasks
 
 
-def read(asked, tasks):
+def read(sheet, tasks):
     content = tasks if isinstance(tasks, bytes) else json.dumps(tasks).encode()
-    return label_studio.read(content, asked, "x.json")
+    return label_studio.read(content, sheet, "x.json")
 
 
 def test_every_column_of_every_width_comes_back():
@@ -61,44 +61,44 @@ def test_left_edges_would_lose_columns():
     assert lost > 100_000
 
 
-def test_what_was_not_touched_is_unanswered(asked):
-    for tasks in (exported(asked), []):
-        found = read(asked, tasks)
+def test_what_was_not_touched_is_unanswered(sheet):
+    for tasks in (exported(sheet), []):
+        found = read(sheet, tasks)
         assert not found.problems
         assert not found.answered.any()
         assert (found.patches == 254).all()
 
 
-def test_answers_come_back(asked, answers, expect):
-    given = answers(asked)
-    found = read(asked, answered(asked, given))
+def test_answers_come_back(sheet, answers, expect):
+    given = answers(sheet)
+    found = read(sheet, answered(sheet, given))
     found.check("x.json")
-    np.testing.assert_array_equal(found.patches, expect(asked, given))
+    np.testing.assert_array_equal(found.patches, expect(sheet, given))
     assert np.flatnonzero(found.answered).tolist() == sorted(given)
 
 
-def test_guesses_that_were_confirmed(asked, expect):
-    tasks = exported(asked)
+def test_guesses_that_were_confirmed(sheet, expect):
+    tasks = exported(sheet)
     for task in tasks:
         task["annotations"] = [{"result": task["predictions"][0]["result"]}]
-    guesses = dict(enumerate(asked.queries.predicted.tolist()))
-    np.testing.assert_array_equal(read(asked, tasks).patches, expect(asked, guesses))
+    guesses = dict(enumerate(sheet.queries.predicted.tolist()))
+    np.testing.assert_array_equal(read(sheet, tasks).patches, expect(sheet, guesses))
 
 
-def test_tasks(make_asked):
-    asked = make_asked(radius=1)
-    tasks = exported(asked)
+def test_tasks(make_sheet):
+    sheet = make_sheet(radius=1)
+    tasks = exported(sheet)
     assert [task["data"]["image"] for task in tasks] == [
         "http://x/images/a/0.png",
         "http://x/images/a/1.png",
         "http://x/images/b%20%C3%A9.png",
     ]
-    assert sum(len(task["predictions"][0]["result"]) for task in tasks) == len(asked.queries)
+    assert sum(len(task["predictions"][0]["result"]) for task in tasks) == len(sheet.queries)
     region = tasks[2]["predictions"][0]["result"][0]
-    place = asked.place(region["id"])
-    _, row, col = asked.centre(place)
+    place = sheet.place(region["id"])
+    _, row, col = sheet.centre(place)
     assert region == {
-        "id": asked.query_id(place),
+        "id": sheet.query_id(place),
         "from_name": "answer",
         "to_name": "image",
         "type": "keypointlabels",
@@ -109,14 +109,14 @@ def test_tasks(make_asked):
             "x": (col + 0.5) / 47 * 100,
             "y": (row + 0.5) / 31 * 100,
             "width": 300 / 47,
-            "keypointlabels": [asked.guess(place)],
+            "keypointlabels": [sheet.guess(place)],
         },
     }
     assert tasks[0]["predictions"][0]["model_version"] == "round 3"
 
 
-def test_interface(make_asked):
-    view = ElementTree.fromstring(label_studio.config(make_asked()))
+def test_interface(make_sheet):
+    view = ElementTree.fromstring(label_studio.config(make_sheet()))
     control = view.find("KeyPointLabels")
     assert control.get("toName") == view.find("Image").get("name")
     found = {label.get("value"): label.get("background") for label in control}
@@ -124,10 +124,10 @@ def test_interface(make_asked):
     assert [*found][-3:] == ["été", "void", "unanswered"]
 
 
-def test_a_moment_of_the_documented_format(make_asked):
+def test_a_moment_of_the_documented_format(make_sheet):
     """A region as https://labelstud.io/tags/keypointlabels shows it, in one of our tasks."""
-    asked = make_asked(radius=0)
-    tasks = exported(asked)
+    sheet = make_sheet(radius=0)
+    tasks = exported(sheet)
     region = tasks[0]["predictions"][0]["result"][0]
     shown = {
         "original_width": 20,
@@ -141,11 +141,11 @@ def test_a_moment_of_the_documented_format(make_asked):
         "origin": "manual",
     }
     tasks[0] |= {"annotations": [{"id": "1001", "result": [shown], "lead_time": 4.288}]}
-    found = read(asked, tasks)
+    found = read(sheet, tasks)
     assert not found.problems
     (place,) = np.flatnonzero(found.answered)
     assert found.patches[place].item() == 2
-    assert asked.query_id(int(place)) == region["id"]
+    assert sheet.query_id(int(place)) == region["id"]
 
 
 def spoil(tasks, **changes):
@@ -178,46 +178,46 @@ def spoil(tasks, **changes):
         ({"x": True}, "points outside of their image", "at (nan, "),
     ],
 )
-def test_what_cannot_be_is_listed(make_asked, answers, changes, kind, text):
-    asked = make_asked()
-    tasks = answered(asked, answers(asked))
+def test_what_cannot_be_is_listed(make_sheet, answers, changes, kind, text):
+    sheet = make_sheet()
+    tasks = answered(sheet, answers(sheet))
     spoil(tasks, **changes)
-    found = read(asked, tasks)
+    found = read(sheet, tasks)
     assert [*found.problems] == [kind]
     (problem,) = found.problems[kind]
     assert text in problem
     assert message(found.check, "x.json").startswith(f"x.json: 1 problem found, {kind} (1): ")
 
 
-def test_points_that_moved_by_a_pixel(make_asked, answers):
-    asked = make_asked()
-    tasks = answered(asked, answers(asked))
+def test_points_that_moved_by_a_pixel(make_sheet, answers):
+    sheet = make_sheet()
+    tasks = answered(sheet, answers(sheet))
     region = tasks[0]["annotations"][1]["result"][0]
-    _, row, col = asked.centre(asked.place(region["id"]))
+    _, row, col = sheet.centre(sheet.place(region["id"]))
     # Within the pixel is no move: people drag without meaning to.
     region["value"]["x"] += 0.4 / 20 * 100
-    assert not read(asked, tasks).problems
+    assert not read(sheet, tasks).problems
     step = 1 if col < 19 else -2
     region["value"]["x"] += step / 20 * 100
-    assert read(asked, tasks).problems == {
+    assert read(sheet, tasks).problems == {
         "moved points": (
             f"'{region['id']}' at row {row} column {col + step} instead of row {row} column {col}",
         )
     }
 
 
-def test_all_problems_are_in_one_error(make_asked, answers):
-    asked = make_asked()
-    tasks = answered(asked, answers(asked))
+def test_all_problems_are_in_one_error(make_sheet, answers):
+    sheet = make_sheet()
+    tasks = answered(sheet, answers(sheet))
     spoil(tasks, id="x")
     results = [task["annotations"][1]["result"] for task in tasks]
     results[1].append(results[1][0])
     results[2][0]["value"]["keypointlabels"] = ["Strasse"]
     results[2].append({**results[0][1], "id": results[1][1]["id"]})
     del results[1][1]
-    tasks.append({"data": {"image_id": "c", "queries": asked.queries.checksum}})
+    tasks.append({"data": {"image_id": "c", "queries": sheet.queries.checksum}})
     tasks.append({"data": {"image_id": "a/0"}})
-    found = read(asked, tasks)
+    found = read(sheet, tasks)
     assert {kind: len(texts) for kind, texts in found.problems.items()} == {
         "unknown ids": 1,
         "ids that are there twice": 1,
@@ -250,8 +250,8 @@ def test_all_problems_are_in_one_error(make_asked, answers):
         (b'[{"data": {}, "annotations": [{"result": [[]]}]}]', "a region: a list found"),
     ],
 )
-def test_files_of_another_format(make_asked, content, text):
-    said = message(read, make_asked(), content)
+def test_files_of_another_format(make_sheet, content, text):
+    said = message(read, make_sheet(), content)
     assert said.startswith("x.json: ")
     assert text in said
     assert said.endswith("; export the project once more as JSON")

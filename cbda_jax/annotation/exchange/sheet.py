@@ -1,4 +1,4 @@
-"""A round as tools see it: ids, names and colours of its queries, and where each of them lies."""
+"""A round as it is handed out: ids, names and colours of its queries, and where each lies."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from cbda_jax.annotation.answers import UNANSWERED, VOID
 from cbda_jax.annotation.queries import ImageSizes, Queries
@@ -18,18 +18,20 @@ _IMAGE = re.compile(r"\.(png|jpe?g)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Sheet:
     """What one round asks for, in the names that files of tools have.
 
     Attributes:
         queries: of the round; inside of their images.
         space: the classes.
         sizes: of the pool's images.
+        hidden: the queries whose guess nobody is to see; None: all may be seen.
     """
 
     queries: Queries
     space: LabelSpace
     sizes: ImageSizes
+    hidden: Bool[np.ndarray, " n"] | None = None
 
     @cached_property
     def void(self) -> str:
@@ -75,8 +77,10 @@ class Asked:
         known = place < len(self.queries) and query_id == self.query_id(place)
         return place if known else None
 
-    def guess(self, place: int) -> str:
-        """Name of the class that the network predicted at the centre of a query."""
+    def guess(self, place: int) -> str | None:
+        """Name of the class that the network predicted at the centre of a query; None: hidden."""
+        if self.hidden is not None and self.hidden[place]:
+            return None
         return self.space.classes[self.queries.predicted[place]]
 
     def centre(self, place: int) -> tuple[str, int, int]:
