@@ -60,6 +60,12 @@ _UNTIL = flags.DEFINE_integer(
     "Stop when this step is saved, before a round that is due there; without it the same command "
     "goes on from there.",
 )
+_WAIT = flags.DEFINE_bool(
+    "wait",
+    False,
+    "While people have yet to answer: wait for them and go on, in place of stopping with exit "
+    "status 77.",
+)
 _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
@@ -88,6 +94,11 @@ def main(_: list[str]) -> None:
                 f"--images, --out: found with --mode={_MODE.value}, expected with --mode=predict "
                 "alone; set the mode, or leave them out"
             )
+        if _WAIT.value and _MODE.value not in ("train", "acquire"):
+            raise InputError(
+                f"--wait: found with --mode={_MODE.value}, expected with --mode=train or acquire, "
+                "which ask; set the mode, or leave it out"
+            )
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         with hosts.session():
             if _MODE.value == "predict":
@@ -95,7 +106,12 @@ def main(_: list[str]) -> None:
                 predictor.predict(config, workdir, *(Path(p) if p else None for p in paths))
             else:
                 experiment.run(
-                    config, workdir, mode=_MODE.value, profile=_PROFILE.value, until=_UNTIL.value
+                    config,
+                    workdir,
+                    mode=_MODE.value,
+                    profile=_PROFILE.value,
+                    until=_UNTIL.value,
+                    wait=_WAIT.value,
                 )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

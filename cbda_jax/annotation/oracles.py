@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from cbda_jax import plugins
 from cbda_jax.annotation.answers import UNANSWERED, VOID, Answers, cut
-from cbda_jax.annotation.queries import Queries
+from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.errors import InputError, Paused
 
 
@@ -36,12 +36,24 @@ class Pending:
     answered: int = 0
 
     def __str__(self) -> str:
+        return self.message()
+
+    def message(self, *, waiting: bool = False) -> str:
+        """What is asked, where people answer, and how the run goes on.
+
+        Args:
+            waiting: whether the run waits for them.
+        """
         side, images = 2 * self.queries.radius + 1, len(self.queries.by_image)
         done = f", {self.answered:,} of them answered" if self.answered else ""
+        then = (
+            "the run waits for them and goes on by itself"
+            if waiting
+            else "then start the same command again"
+        )
         return (
             f"round {self.queries.round} asks about {len(self.queries):,} squares of {side} x "
-            f"{side} pixels in {images:,} images{done}: answer them at {self.where}, then start "
-            "the same command again"
+            f"{side} pixels in {images:,} images{done}: answer them at {self.where}, {then}"
         )
 
 
@@ -82,6 +94,10 @@ class Setting:
         workdir: folder of the run, in which an oracle may keep a folder of its own.
         seed: of the run.
         threads: for reading.
+        sizes: (height, width) of the native label of every image of the pool, by image id.
+        redundancy: share of the queries that two people are to be asked.
+        hidden: share of the queries whose guess, the class that the network predicts, people are
+            not to see.
     """
 
     pool: LabelledImages
@@ -89,6 +105,9 @@ class Setting:
     workdir: Path
     seed: int = 0
     threads: int = 1
+    sizes: ImageSizes = field(default_factory=dict)
+    redundancy: float = 0.05
+    hidden: float = 0.1
 
 
 class GroundTruthOracle:
@@ -127,7 +146,17 @@ def _ground_truth(setting: Setting) -> Oracle:
     return GroundTruthOracle(setting.pool, len(setting.classes), threads=setting.threads)
 
 
-ORACLES: dict[str, Callable[[Setting], Oracle]] = {"ground_truth": _ground_truth}
+def _people(setting: Setting) -> Oracle:
+    # Here: few runs need it, and it needs what is above.
+    from cbda_jax.annotation.people.oracle import PeopleOracle
+
+    return PeopleOracle(setting)
+
+
+ORACLES: dict[str, Callable[[Setting], Oracle]] = {
+    "ground_truth": _ground_truth,
+    "people": _people,
+}
 """By name, what makes an oracle for a run. Open: more can be put here."""
 
 

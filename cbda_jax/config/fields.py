@@ -18,6 +18,7 @@ from cbda_jax.config.rules import (
     one_of,
     registered,
     several,
+    share,
     size,
     switch,
     text,
@@ -255,7 +256,7 @@ _TRAINING = (
     Field(
         "training.colour_jitter",
         0.0,
-        number("a number from 0 to 1", lambda value: 0 <= value <= 1),
+        share(),
         "Strength of random colour changes.",
     ),
     Field(
@@ -305,7 +306,7 @@ _ACQUISITION = (
         "acquisition.budget",
         0.05,
         # What picks can reach depends on the method and the images.
-        number("a number from 0 to 1", lambda value: 0 <= value <= 1),
+        share(),
         "Fraction of all target pixels that is asked for, over all rounds.",
     ),
     Field(
@@ -389,7 +390,7 @@ _ACQUISITION = (
     Field(
         "acquisition.impurity_floor",
         float,
-        of_method(number("a number from 0 to 1", lambda value: 0 <= value <= 1)),
+        of_method(share()),
         "Added to the impurity, so that windows of one class compete too; 0: off.",
     ),
     Field(
@@ -418,8 +419,25 @@ _ANNOTATION = (
         "annotation.oracle",
         "ground_truth",
         registered(lambda: annotation.ORACLES, "my_module:my_oracle"),
-        "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth), or the import path of "
-        'another one: "module:function".',
+        "Who answers: a key of cbda_jax.annotation.ORACLES (ground_truth, people), or the import "
+        'path of another one: "module:function".',
+    ),
+    Field(
+        "annotation.redundancy",
+        0.05,
+        share(),
+        "With oracle people: the share of a round's queries that two of them are asked, where two "
+        "take part. A change holds from the next round on.",
+        "resume",
+    ),
+    Field(
+        "annotation.hidden",
+        0.1,
+        share(),
+        "With oracle people: the share of a round's queries at which they do not see what the "
+        "network predicts, to measure how far they follow it. A change holds from the next round "
+        "on.",
+        "resume",
     ),
 )
 _EVALUATION = (

@@ -91,6 +91,11 @@ def at_least_0() -> Rule:
     return number("a number of 0 or more", lambda value: value >= 0)
 
 
+def share() -> Rule:
+    """A number from 0 to 1, both included."""
+    return number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
 def decay() -> Rule:
     """A number from 0 to below 1."""
     return number("a number from 0 to below 1", lambda value: 0 <= value < 1)

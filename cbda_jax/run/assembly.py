@@ -219,8 +219,16 @@ def create_oracle(
     Raises:
         InputError: there is none of this name.
     """
+    sizes = ((int(height), int(width)) for height, width in pool.sizes)
     setting = annotation.Setting(
-        pool, space.classes, workdir, seed=config.seed, threads=config.data.threads
+        pool,
+        space.classes,
+        workdir,
+        seed=config.seed,
+        threads=config.data.threads,
+        sizes=dict(zip(pool.ids, sizes, strict=True)),
+        redundancy=config.annotation.redundancy,
+        hidden=config.annotation.hidden,
     )
     return annotation.create_oracle(config.annotation.oracle, setting)
 

@@ -111,6 +111,22 @@ def check_pretrained(path: str) -> None:
         )
 
 
+def say_pixels(name: str, method: Method) -> None:
+    """Says how many pixels people are to answer for every query, if it is more than one.
+
+    Args:
+        name: of the method.
+        method: whose picks they are.
+    """
+    side = 2 * method.scoring.squares.label_radius + 1
+    if side > 1:
+        console.say(
+            f"note: annotation.oracle people and method {name}: every query is {side} x {side} = "
+            f"{side * side:,} pixels, which people answer one by one; "
+            "--config.acquisition.unit=pixel asks about single ones"
+        )
+
+
 def check_budget(budget: float | int, method: Method, sizes: Iterable[tuple[int, int]]) -> None:
     """Says when the blocking of picks may leave a part of the budget.
 

@@ -23,6 +23,8 @@ from cbda_jax.runtime import hosts, lock
 from cbda_jax.runtime.preemption import Preemption
 from cbda_jax.runtime.trace import StepTrace
 
+_WAIT_S = 5.0  # between two looks for the answers of people
+
 
 def run(
     config: assembly.Config,
@@ -31,6 +33,7 @@ def run(
     mode: str = "train",
     profile: int = 0,
     until: int | None = None,
+    wait: bool = False,
 ) -> None:
     """Runs the experiment of a workdir, or goes on with it.
 
@@ -43,6 +46,7 @@ def run(
         until: with mode "train", the step to stop at once its checkpoint is saved, before a round
             that is due there. A later call without it goes on as if this one had never stopped.
             None: the whole loop.
+        wait: for people who have yet to answer, in place of stopping.
 
     Raises:
         InputError: the config, the data, the workdir or `until` is not as expected.
@@ -71,7 +75,7 @@ def run(
             hosts.first(lambda: lock.remove_leftovers(folder))
         parts = assembly.assemble(config, method, mode)
         console.say(hosts.devices(platform.of(parts.mesh)))
-        rounds = _open_rounds(parts, folder)
+        rounds = _open_rounds(parts, folder, wait=wait)
         # Only now: a config that cannot be run leaves no trace.
         if mode == "train":
             hosts.first(lambda: workdir.claim(folder, config, write=True))
@@ -93,7 +97,7 @@ def run(
                 experiment.acquire_only()
 
 
-def _open_rounds(parts: assembly.Parts, folder: Path) -> Rounds:
+def _open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool) -> Rounds:
     """What was asked and answered so far."""
     config, method = parts.config, parts.method
     rounds = Rounds(
@@ -103,8 +107,11 @@ def _open_rounds(parts: assembly.Parts, folder: Path) -> Rounds:
         assembly.create_oracle(config, folder, parts.pool, parts.space),
         Plan(config.method, method, config.acquisition.budget, len(parts.round_steps)),
         gallery=config.report.gallery,
+        wait_s=_WAIT_S if wait else None,
     )
     if method.acquires:
+        if config.annotation.oracle == "people":
+            checks.say_pixels(config.method, method)
         checks.check_budget(config.acquisition.budget, method, set(rounds.sizes.values()))
     return rounds
 

@@ -81,6 +81,7 @@ class Rounds:
         oracle: who answers; asked in the first process alone.
         plan: what is to be asked.
         gallery: how many images are drawn for the report.
+        wait_s: seconds between two looks for the answers of people; None: the run stops instead.
 
     Attributes:
         log: the queries so far.
@@ -101,6 +102,7 @@ class Rounds:
         plan: Plan,
         *,
         gallery: int,
+        wait_s: float | int | None = None,
     ):
         self.log = annotation.QueryLog(workdir / "queries")
         self.sizes: dict[str, tuple[int, int]] = {
@@ -121,6 +123,7 @@ class Rounds:
         self._budget = plan.budget
         self._count = plan.count
         self._gallery = gallery
+        self._wait_s = wait_s
         self._confusions: dict[int, Int64[np.ndarray, "classes classes"]] = {}
 
     # -------------------------------------------------------- what was answered
@@ -219,7 +222,8 @@ class Rounds:
             state: whose network scores.
             acquirer: the programs that score and pick.
             metrics: get a record of what came of it.
-            between: called after every batch of images; may raise to give up.
+            between: called after every batch of images, and before every look for the answers of
+                people; may raise to give up.
             writable: raises where nothing may be written any more; called before queries and
                 answers are.
 
@@ -240,18 +244,26 @@ class Rounds:
             seconds = time.perf_counter() - start
         if len(self.answers.rounds) < number:
             writable()
-            self._ask(self.log.rounds[number - 1])
+            self._ask(self.log.rounds[number - 1], between, writable)
         if hosts.is_first() and not any(
             record["kind"] == "round" and record["round"] == number
             for record in reporting.read_metrics(self._workdir)
         ):
             self._record(self.answers.rounds[number - 1], seconds, metrics)
 
-    def _ask(self, queries: annotation.Queries) -> None:
+    def _ask(
+        self,
+        queries: annotation.Queries,
+        between: Callable[[], None],
+        writable: Callable[[], None],
+    ) -> None:
         """Has a round answered in the first process; all read the answers from the disk."""
 
         def ask() -> annotation.Pending | None:
             found = self._oracle.ask(queries)
+            if self.answers.path(queries.round).exists():
+                # Written by the program that people answer with, when it closed the round.
+                return None
             if isinstance(found, annotation.Pending):
                 return found
             if not isinstance(found, annotation.Answers):
@@ -264,9 +276,34 @@ class Rounds:
 
         pending = hosts.first(ask)
         if hosts.of_first(pending is not None):
-            console.say(str(pending))
-            raise annotation.AnswersPending
+            if self._wait_s is None:
+                console.say(str(pending))
+                raise annotation.AnswersPending
+            self._wait(pending, ask, between, writable)
         self.answers.read_next()
+
+    def _wait(
+        self,
+        pending: annotation.Pending | None,
+        ask: Callable[[], annotation.Pending | None],
+        between: Callable[[], None],
+        writable: Callable[[], None],
+    ) -> None:
+        """Asks the oracle now and then until it has the answers; all processes together."""
+        queries, answered = self.log.rounds[len(self.answers.rounds)], 0
+        if pending is not None:
+            console.say(pending.message(waiting=True))
+        with console.progress(
+            len(queries), f"answers to round {queries.round}", unit="query", every_s=60
+        ) as progress:
+            while hosts.of_first(pending is not None):
+                if pending is not None and pending.answered != answered:
+                    progress.update(pending.answered - answered)
+                    answered = pending.answered
+                between()
+                time.sleep(self._wait_s or 0)
+                writable()
+                pending = hosts.first(ask)
 
     def _choose(
         self,
