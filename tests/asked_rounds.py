@@ -61,7 +61,7 @@ def ask(folder, number, *, count=12, radius=0, redundancy=0.0, hidden=0.0):
         round=number,
         queries=queries.checksum,
         classes=pool.classes,
-        sizes={image_id: (height, width) for image_id in ids},
+        sizes=dict.fromkeys(ids, (height, width)),
         redundancy=redundancy,
         hidden=hidden,
         seed=0,

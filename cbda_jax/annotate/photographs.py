@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from cbda_jax import console
 from cbda_jax.config import data_sets
-from cbda_jax.data import images, prepare, records
+from cbda_jax.data import images, prepare
 from cbda_jax.data.datasets.folders import PairBuilder
 from cbda_jax.data.datasets.pairs import Pair
 from cbda_jax.errors import InputError

@@ -23,8 +23,6 @@ _OUTSIDE = (72, 72, 72)
 _BYTES = 256 * 2**20
 _LOCKS = 16
 
-Photograph = UInt8[np.ndarray, "height width 3"]
-
 
 class Window(NamedTuple):
     """A part of an image, in pixels of its label. It may reach beyond the image."""
@@ -79,7 +77,7 @@ class Pictures:
 
     def __init__(
         self,
-        read: Callable[[str], Photograph],
+        read: Callable[[str], UInt8[np.ndarray, "height width 3"]],
         sizes: Mapping[str, tuple[int, int]],
         *,
         memory: int = _BYTES,
@@ -120,7 +118,7 @@ class Pictures:
         drawn.save(content, "JPEG", **near)
         return content.getvalue()
 
-    def _photograph(self, image_id: str) -> Photograph:
+    def _photograph(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
         with self._reading[hash(image_id) % _LOCKS]:
             with self._lock:
                 if image_id in self._kept:
@@ -136,7 +134,10 @@ class Pictures:
 
 
 def _stretched(
-    photograph: Photograph, shown: Window, size: tuple[int, int], per_pixel: float
+    photograph: UInt8[np.ndarray, "height width 3"],
+    shown: Window,
+    size: tuple[int, int],
+    per_pixel: float,
 ) -> Image.Image:
     """A window of an image that is stretched over its label, grey where it reaches beyond.
 

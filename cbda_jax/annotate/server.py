@@ -131,7 +131,7 @@ class _Server:
         person = self._desk.ledger.person_of(request.cookies.get(self._desk.cookie, ""))
         if person is None:
             self._count(self._strangers, _address(request))
-            raise Refused(401, "this page is no longer open to you; open the address you were given")
+            raise Refused(401, "not open to you; open the address that you were given")
         self._count(self._rate, person)
         return person
 
@@ -192,6 +192,7 @@ class _Server:
             for name, colour, key in zip(space.classes, colours, keys, strict=True)
         ]
         found: dict[str, Any] = {"person": person, "classes": classes, "round": None}
+        found["run"] = self._desk.cookie
         if round_ is None or round_.closed:
             return found
         queries = round_.queries
@@ -212,9 +213,9 @@ class _Server:
         del request
         round_ = self._round()
         queries = round_.queries
-        number = _whole(sent, "round", 1, 2**31)
-        if number != queries.round:
-            raise Refused(409, f"round {number} is closed; round {queries.round} is open")
+        # What a browser kept may be of a round that was closed by then.
+        if sent.get("queries", queries.checksum) != queries.checksum:
+            raise Refused(409, f"of another round; round {queries.round} is open")
         query = _whole(sent, "query", 0, len(queries) - 1)
         kind, event_id = sent.get("kind"), sent.get("id")
         if kind not in ("answer", "skip", "undo"):

@@ -51,12 +51,24 @@ async function ask(path, body) {
 }
 
 const waits = (ms) => new Promise((done) => setTimeout(done, ms));
-const prefix = () => `cbda_jax/${s.about.person}/`;
+const prefix = () => `cbda_jax/${s.about.run}/${encodeURIComponent(s.about.person)}/`;
+
+const held = new Map(); // what a browser that is full, or keeps nothing, cannot store
 
 // An entry of its own for each event, so that two tabs do not overwrite each other's.
 function unsent() {
-  const keys = Object.keys(localStorage).filter((key) => key.startsWith(prefix()));
-  return keys.sort().map((key) => [key, JSON.parse(localStorage.getItem(key))]);
+  const all = [...Object.entries(localStorage), ...held];
+  const ours = all.filter(([key]) => key.startsWith(prefix()));
+  return ours.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, text]) => [key, JSON.parse(text)]);
+}
+
+function store(key, text) {
+  try { localStorage.setItem(key, text); } catch { held.set(key, text); }
+}
+
+function forget(key) {
+  localStorage.removeItem(key);
+  held.delete(key);
 }
 
 let count = 0;
@@ -65,10 +77,10 @@ function keep(kind, query, patch) {
   const id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   const seconds = Math.max(0, (performance.now() - s.shownAt) / 1000);
   const shown = s.task !== null && s.task.query === query && s.task.guess !== null;
-  const event = { id, kind, query, patch, seconds, guess_shown: shown, round: s.about.round };
+  const event = { id, kind, query, patch, seconds, guess_shown: shown, queries: s.about.checksum };
   count += 1;
   const order = `${Date.now()}`.padStart(15, "0") + `${count}`.padStart(7, "0");
-  localStorage.setItem(`${prefix()}${order}-${id}`, JSON.stringify(event));
+  store(`${prefix()}${order}-${id}`, JSON.stringify(event));
   const told = new Promise((tell) => awaited.set(id, tell));
   drain();
   return told;
@@ -77,6 +89,7 @@ function keep(kind, query, patch) {
 const awaited = new Map(); // id -> who waits for what the server says to it
 let draining = false;
 let hurry = () => {};
+let refused = 0;
 
 async function drain() {
   if (draining) return;
@@ -87,7 +100,7 @@ async function drain() {
     const { status, found, after } = await ask("/api/event", event);
     const tell = awaited.get(event.id) || (() => {});
     if (status === 200) {
-      localStorage.removeItem(key);
+      forget(key);
       awaited.delete(event.id);
       failures = 0;
       say(unsent().length);
@@ -106,10 +119,11 @@ async function drain() {
       break;
     } else {
       // Sent once more it would be refused again.
-      localStorage.removeItem(key);
+      forget(key);
       awaited.delete(event.id);
       tell(null);
-      tells(`One answer was not taken: ${found.error}`);
+      refused += 1;
+      tells(`${refused} not taken: ${found.error}`);
       if (status === 409) await start();
     }
   }
@@ -122,6 +136,11 @@ function say(waiting, problem) {
 }
 
 function tells(text) { $("told").textContent = text; }
+
+function again() {
+  clearTimeout(again.timer);
+  again.timer = setTimeout(start, ASK_AGAIN_MS);
+}
 
 // ------------------------------------------------------------------ which query is next
 
@@ -172,7 +191,7 @@ async function start() {
   if (status !== 200) {
     if (status === 401) return nothing("This page is not open to you", found.error);
     if (!s.task) nothing("No connection to the server", "It is looked for again and again.");
-    return void setTimeout(start, ASK_AGAIN_MS);
+    return again();
   }
   const changed = !s.about || s.about.checksum !== found.checksum;
   s.about = found;
@@ -180,7 +199,7 @@ async function start() {
   if (found.round === null) {
     $("round").textContent = "No round";
     nothing("No round is open", "The next one appears here by itself.");
-    return void setTimeout(start, ASK_AGAIN_MS);
+    return again();
   }
   if (changed) {
     Object.assign(s, { task: null, resume: null, upcoming: [], history: [], place: -1 });
@@ -192,7 +211,7 @@ async function start() {
   await drain();
   const [next, history] = await Promise.all([ask("/api/next", {}), ask("/api/history")]);
   if (history.status === 200) s.history = history.found.queries;
-  if (next.status !== 200) return void setTimeout(start, ASK_AGAIN_MS);
+  if (next.status !== 200) return again();
   if (!unsent().length) say(0);
   arrive(next.found);
   if (!s.task) goOn(next.found);
@@ -204,13 +223,14 @@ function nothing(why, then) {
   $("why").textContent = why;
   $("then").textContent = then;
   $("nothing").hidden = false;
+  $("after").hidden = !s.about || s.about.round === null || !s.history.length;
   $("looking").hidden = $("answering").hidden = true;
   clearTimeout(nothing.timer);
   nothing.timer = setTimeout(async () => {
     if (s.task || !s.about) return;
     const { status, found } = await ask("/api/next", {});
     if (s.task) return;
-    if (status === 200 && found.next) arrive(found);
+    if (status === 200) arrive(found);
     else if (status === 409) start();
     else nothing($("why").textContent, $("then").textContent);
   }, ASK_AGAIN_MS);
@@ -367,7 +387,10 @@ function setUp(about) {
     button.title = c.name;
     if (c.key) button.setAttribute("aria-keyshortcuts", c.key);
     button.append(...face(c));
-    button.addEventListener("click", () => give(index));
+    button.addEventListener("click", () => {
+      s.pressedAt = performance.now();
+      if (!s.busy) give(index);
+    });
     return button;
   }));
   $("find").hidden = about.classes.every((c) => c.key);
@@ -512,10 +535,12 @@ function finish() {
 
 async function undo() {
   if (s.busy || !s.history.length) return;
+  s.busy = true;
   const query = s.history.shift();
   s.answered.delete(query);
   const current = s.resume || s.task;
   const known = await find(query);
+  s.busy = false;
   if (known) known.answer = null;
   keep("undo", query, null);
   s.place = -1;
@@ -536,7 +561,9 @@ async function find(query) {
 async function look(step) {
   const place = s.place + step;
   if (s.busy || place >= s.history.length || place < -1) return;
+  s.busy = true;
   const task = place < 0 ? s.resume : await find(s.history[place]);
+  s.busy = false;
   if (s.place < 0) s.resume = s.task;
   if (place < 0) s.resume = null;
   s.place = place;
@@ -591,7 +618,8 @@ const KEYS = {
 // Whether a key is the page's; what a focused button or field does with it comes first.
 function pressed(event) {
   const at = document.activeElement;
-  if (event.ctrlKey || event.metaKey || event.altKey || !s.about || $("answering").hidden) return false;
+  if (event.ctrlKey || event.metaKey || event.altKey || !s.about) return false;
+  if ($("answering").hidden && !["u", "b", "ArrowLeft"].includes(event.key)) return false;
   if (at.tagName === "INPUT" || (["BUTTON", "A"].includes(at.tagName) && [" ", "Enter"].includes(event.key))) return false;
   // A key held down answers once.
   if (event.repeat && !(event.key in ARROWS)) return true;
@@ -619,7 +647,14 @@ document.addEventListener("click", (event) => { if (event.detail > 0 && document
 for (const [id, act] of Object.entries({
   guess: finish, void: KEYS.v, skip: KEYS.s, undo, back: KEYS.b, forward: () => look(-1),
   pixels: togglePixels, rest: theRest, out: KEYS["-"], in: KEYS["+"], darker: KEYS[","], brighter: KEYS["."],
-})) $(id).addEventListener("click", () => { if (!s.busy) act(); });
+  undo2: undo, back2: KEYS.b,
+})) {
+  $(id).addEventListener("click", () => {
+    s.pressedAt = performance.now();
+    if (!s.busy) act();
+  });
+}
+$("told").addEventListener("click", () => tells(""));
 $("crop").addEventListener("pointerdown", (event) => {
   if (!s.byPixel) return;
   const scale = ZOOMS[s.zoom];
