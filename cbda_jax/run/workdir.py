@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from cbda_jax import checkpoints
-from cbda_jax.config import FIELDS, field_of, flat
+from cbda_jax.config import FIELDS, Field, base, field_of, flat
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_atomic
 from cbda_jax.runtime import lock
@@ -106,6 +108,44 @@ def check_run(workdir: Path) -> None:
         raise InputError(
             f"{workdir}: no run found (no config.json); train first, or check --workdir"
         )
+
+
+def read_config(workdir: Path) -> Any:
+    """The config that a run was started with, as `cbda_jax.config` makes them.
+
+    Raises:
+        InputError: the file is damaged, or holds a field that is unknown.
+    """
+    path = workdir / "config.json"
+    config = base()
+    try:
+        values = dict(json.loads(path.read_text()))
+        values.pop(_CONTENTS, None)
+        for name, value in values.items():
+            field = field_of(name)
+            if field is None:
+                raise ValueError(f"an unknown field {name}")
+            _put(config, field, name, value)
+    except (OSError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({' '.join(str(error).split())}), expected the config of the "
+            "run; restore it"
+        ) from error
+    return config
+
+
+def _put(config: Any, field: Field, name: str, value: Any) -> None:
+    """Sets a field, or what is within one that is open."""
+    holder, names = config, name.split(".")
+    depth = len(field.name.split("."))
+    for place, inner in enumerate(names[:-1], 1):
+        if inner not in holder and place > depth - 1:
+            holder[inner] = ConfigDict()
+        holder = holder[inner]
+    if isinstance(value, list) and not field.is_open:
+        value = tuple(value)
+    with holder.ignore_type():
+        holder[names[-1]] = value
 
 
 def read_result(workdir: Path) -> dict[str, Any] | None:
