@@ -16,6 +16,8 @@ BAD = {
     "label_space": ("", 3),
     "annotation.oracle": ("q", 3, None),
     "annotation.seconds_per_answer": (0, -1, math.nan, "2"),
+    "annotation.redundancy": (-0.1, 1.1, math.nan, None),
+    "annotation.hidden": (-0.1, 1.1, math.nan, None),
     "annotation.noise": (-0.1, 1.1, math.nan),
     "annotation.noise_at_boundaries": (-0.1, 1.1, math.nan),
     "network": ("no name near", None),

@@ -40,6 +40,10 @@ def column(values, dtype=np.int32):
     return np.array(values, dtype)
 
 
+def _nothing():
+    """Nobody gives up, and everything may be written."""
+
+
 def asked(number, image, row, col, predicted):
     return annotation.Queries(
         round=number,
@@ -72,7 +76,7 @@ def rounds_of(tmp_path, method):
     first = asked(1, [0, 0, 1, 1], [3, 9, 9, 2], [12, 2, 1, 9], [5, 5, 7, 7])
     for queries in (first, asked(2, [1], [9], [12], [5])):
         rounds.log.append(queries)
-        rounds._ask(queries)
+        rounds._ask(queries, _nothing, _nothing)
     return rounds
 
 
@@ -165,7 +169,7 @@ def test_labels_and_fractions_are_of_each_image_s_own_size(tmp_path):
         asked(1, [0, 2, 2], [5, 0, 11], [8, 3, 15], [0, 0, 0]), image_ids=("a", "b", "c")
     )
     rounds.log.append(first)
-    rounds._ask(first)
+    rounds._ask(first, _nothing, _nothing)
     assert [rounds.label(index, 1).shape for index in range(3)] == [(12, 16), (6, 9), (12, 16)]
     # In three corners or at borders: of "a" four pixels, of "c" six and four.
     assert [int((rounds.label(index, 1) != 255).sum()) for index in range(3)] == [10, 4, 0]
