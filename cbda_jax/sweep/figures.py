@@ -61,7 +61,7 @@ def write_figures(
     if plan.budgets:
         budget = plan.budgets[(len(plan.budgets) - 1) // 2]
         if picks := _picks(rows, plan, out, budget):
-            drawn["picks"] = picks_per_image(picks, budget)
+            drawn["picks"] = picks_per_image(picks, plan.words(budget))
     paths = []
     for what, figure in drawn.items():
         content = plots.png(figure)
@@ -98,7 +98,7 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
             continue
         # Side by side, or the bars of one would hide the others'.
         shift = 1 + 0.012 * (place - (len(arms) - 1) / 2)
-        x = [100 * budget * shift for budget, _ in points]
+        x = [plan.shown(budget) * shift for budget, _ in points]
         y = [100 * value.mean for _, value in points]
         error = [100 * _bar(value) for _, value in points]
         colour, marker, dashes = plots.INK, "o", "-"
@@ -113,10 +113,10 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
         if value.n:
             _band(axes, arm, value)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([100 * budget for budget in plan.budgets]))
+    axes.xaxis.set_major_locator(FixedLocator([plan.shown(budget) for budget in plan.budgets]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("budget [% of the target's pixels]")
+    axes.set_xlabel(f"budget [{plan.shown_unit}]")
     axes.set_ylabel(_SCORES.get(key, key))
     # In the order of the lines' right ends, so that the eye finds them.
     handles, labels = axes.get_legend_handles_labels()
@@ -170,7 +170,7 @@ def differences(rows: Sequence[Row], plan: Plan, key: str) -> Figure | None:
                 value.mean, place, xerr=_bar(value), color=_COLOURS[0], marker="D", markersize=4.5,
                 capsize=2.5, linewidth=1.4,
             )  # fmt: skip
-        axes.set_title(f"{100 * budget:g} %", fontsize=10, loc="left")
+        axes.set_title(plan.words(budget), fontsize=10, loc="left")
     first = grid[0, 0]
     first.set_yticks(range(len(arms)), arms)
     first.set_ylim(len(arms) - 0.5, -0.5)
@@ -179,7 +179,7 @@ def differences(rows: Sequence[Row], plan: Plan, key: str) -> Figure | None:
 
 
 @mpl.rc_context(plots.STYLE)
-def class_differences(rows: Sequence[Row], plan: Plan, budget: float) -> Figure:
+def class_differences(rows: Sequence[Row], plan: Plan, budget: float | int) -> Figure:
     """Difference to the baseline of every class's IoU, in points; paired means over seeds.
 
     Args:
@@ -216,7 +216,7 @@ def class_differences(rows: Sequence[Row], plan: Plan, budget: float) -> Figure:
     axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(arms)), arms)
     axes.set_title(
-        f"IoU minus that of {plan.baseline} at {100 * budget:g} %, in points "
+        f"IoU minus that of {plan.baseline} at {plan.words(budget)}, in points "
         "(*: the five rarest classes)",
         fontsize=10, loc="left",
     )  # fmt: skip
@@ -228,14 +228,14 @@ def class_differences(rows: Sequence[Row], plan: Plan, budget: float) -> Figure:
 
 @mpl.rc_context(plots.STYLE)
 def picks_per_image(
-    picks: Mapping[str, tuple[str, Int64[np.ndarray, " n"]]], budget: float
+    picks: Mapping[str, tuple[str, Int64[np.ndarray, " n"]]], budget: str
 ) -> Figure:
     """How many picks each image has, a panel for each arm.
 
     Args:
         picks: by arm, its allocation ("per_image" or "global") and the picks of every image of
             every seed.
-        budget: fraction of the target's pixels.
+        budget: in words.
     """
     columns = min(4, len(picks))
     height = -(-len(picks) // columns)
@@ -255,7 +255,7 @@ def picks_per_image(
         axes.text(1, 1, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5)
         axes.tick_params(labelsize=8)
     figure.supxlabel(
-        f"picks in an image at {100 * budget:g} % (grey: per image; orange: one budget for all)",
+        f"picks in an image at {budget} (grey: per image; orange: one budget for all)",
         fontsize=9,
     )
     figure.supylabel("images, of all seeds", fontsize=9)
@@ -263,7 +263,7 @@ def picks_per_image(
 
 
 def _picks(
-    rows: Sequence[Row], plan: Plan, out: Path, budget: float
+    rows: Sequence[Row], plan: Plan, out: Path, budget: float | int
 ) -> dict[str, tuple[str, Int64[np.ndarray, " n"]]]:
     """Picks of every image, of the baseline and the arms of global allocation."""
     done = {(row.arm, row.budget, row.seed) for row in rows}
@@ -282,7 +282,7 @@ def _picks(
     return {arm: (kind, np.concatenate(parts)) for arm, (kind, parts) in found.items()}
 
 
-def _spread(rows: Iterable[Row], arm: str, budget: float | None, key: str) -> table.Spread:
+def _spread(rows: Iterable[Row], arm: str, budget: float | int | None, key: str) -> table.Spread:
     return table.spread(row.figures[key] for row in table.select(rows, arm, budget).values())
 
 

@@ -50,7 +50,7 @@ class Run:
     """
 
     arm: str
-    budget: float | None
+    budget: float | int | None
     seed: int
     allocation: str | None
     overrides: Mapping[str, Any]
@@ -74,13 +74,29 @@ class Plan:
         arms: names, in the order of the tables.
         budgets: of all arms, rising.
         runs: arm by arm, budget by budget, seed by seed.
+        unit: of the budgets; "pixels" are fractions of the target's.
     """
 
     config: str
     baseline: str
     arms: tuple[str, ...]
-    budgets: tuple[float, ...]
+    budgets: tuple[float | int, ...]
     runs: tuple[Run, ...]
+    unit: str = "pixels"
+
+    def shown(self, budget: float | int) -> float | int:
+        """A budget as tables and figures have it: in percent, or in its unit."""
+        return 100 * budget if self.unit == "pixels" else budget
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit of `shown`: "% of the target's pixels", say."""
+        return "% of the target's pixels" if self.unit == "pixels" else self.unit.replace("_", " ")
+
+    def words(self, budget: float | int) -> str:
+        """A budget in words: "5 %", or "45 answers per image"."""
+        unit = "%" if self.unit == "pixels" else self.shown_unit
+        return f"{self.shown(budget):g} {unit}"
 
 
 def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan:
@@ -121,7 +137,15 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
         for seed in seeds
     ]
     used = sorted({run.budget for run in runs if run.budget is not None})
-    return Plan(sweep.config, sweep.baseline, tuple(chosen), tuple(used), tuple(runs))
+    # Of all arms, as their tables compare them at the same budget.
+    units = {run.config.acquisition.budget_in for run in runs if run.budget is not None}
+    if len(units) > 1:
+        raise InputError(
+            f"acquisition.budget_in: {', '.join(sorted(units))} in different arms found, expected "
+            "one unit of all budgets; set it in common"
+        )
+    unit = next(iter(units), "pixels")
+    return Plan(sweep.config, sweep.baseline, tuple(chosen), tuple(used), tuple(runs), unit)
 
 
 def _numbers(values: Any, field: str, kind: Any, expected: str) -> tuple[Any, ...]:
@@ -177,8 +201,8 @@ def _budgets_of(
     arm: str,
     common: Mapping[str, Any],
     changed: Any,
-    budgets: Sequence[float],
-) -> Sequence[float | None]:
+    budgets: Sequence[float | int],
+) -> Sequence[float | int | None]:
     where = f"arms[{arm!r}]"
     fields = {**common, **_mapping(changed, where)}
     own = fields.pop("budgets", None)
@@ -199,7 +223,7 @@ def _resolve(
     arm: str,
     common: Mapping[str, Any],
     changed: Mapping[str, Any],
-    budget: float | None,
+    budget: float | int | None,
     seed: int,
 ) -> Run:
     where = f"arms[{arm!r}]"

@@ -18,9 +18,10 @@ from cbda_jax.sweep.plan import Plan
 _COPIED = ("miou", "min_iou", "worst5_iou")
 FIGURES = (
     *(*_COPIED, "rare5_iou", "val_miou"),
-    *("label_entropy", "labelled_fraction", "void_fraction"),
+    *("label_entropy", "labelled_fraction", "void_fraction", "answers", "hours"),
 )
-"""Columns of the tidy table behind method, budget and seed; all fractions."""
+"""Columns of the tidy table behind method, budget and seed: fractions, but for the last two, which
+are what people paid in all."""
 
 
 class Row(NamedTuple):
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     """
 
     arm: str
-    budget: float | None
+    budget: float | int | None
     seed: int
     figures: Mapping[str, float]
     iou: Mapping[str, float]
@@ -88,7 +89,7 @@ def collect(plan: Plan, out: Path) -> list[Row]:
 
 def make_row(
     arm: str,
-    budget: float | None,
+    budget: float | int | None,
     seed: int,
     result: Mapping[str, Any],
     pool: Mapping[str, int],
@@ -122,6 +123,9 @@ def make_row(
         "label_entropy": _number(annotation.label_entropy(np.array(list(labelled.values())))),
         "labelled_fraction": float(found["labelled_fraction"]),
         "void_fraction": void / pixels if pixels else math.nan,
+        # Runs of before 0.3 do not say.
+        "answers": _number(result.get("cost", {}).get("answers")),
+        "hours": _number(result.get("cost", {}).get("hours")),
     }
     return Row(arm, budget, seed, figures, iou, rare)
 
@@ -139,7 +143,7 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(_mean(known), error, len(known))
 
 
-def select(rows: Iterable[Row], arm: str, budget: float | None) -> dict[int, Row]:
+def select(rows: Iterable[Row], arm: str, budget: float | int | None) -> dict[int, Row]:
     """The rows of an arm by seed, at one budget; for an arm without rounds, at any."""
     return {row.seed: row for row in rows if row.arm == arm and row.budget in (budget, None)}
 
@@ -191,15 +195,18 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         "as behind it in brackets where they are fewer than n). "
         f"Rare: mean IoU of the five rarest classes of the target ({', '.join(rare)}). "
         "Δ val.: difference in mIoU on the validation split, just before the end. "
-        "Entropy: of the class histogram of the labels, over that of the uniform one.",
+        "Entropy: of the class histogram of the labels, over that of the uniform one. "
+        "Answers: keys of a person, in all; hours: measured, or estimated at "
+        "annotation.seconds_per_answer.",
     ]
     acquiring = {run.arm for run in plan.runs if run.budget is not None}
     for budget in plan.budgets or (None,):
-        heading = "No budget" if budget is None else f"Budget {100 * budget:g} %"
+        heading = "No budget" if budget is None else f"Budget {plan.words(budget)}"
         lines += ["", f"## {heading}", ""]
         lines += [
-            "| arm | n | mIoU | Δ | lowest class | Δ | rare | Δ | Δ val. | entropy | labelled |",
-            "| --- |" + " ---: |" * 10,
+            "| arm | n | mIoU | Δ | lowest class | Δ | rare | Δ | Δ val. | entropy | labelled "
+            "| answers | hours |",
+            "| --- |" + " ---: |" * 12,
         ]
         theirs = select(rows, plan.baseline, budget)
         for arm in plan.arms:
@@ -215,6 +222,9 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
             cells.append(_cell(spread(row.figures["label_entropy"] for row in ours.values())))
             share = spread(row.figures["labelled_fraction"] for row in ours.values()).mean
             cells.append("" if math.isnan(share) else f"{100 * share:.3g}")
+            for name, form in (("answers", ",.0f"), ("hours", ",.3g")):
+                mean = spread(row.figures[name] for row in ours.values()).mean
+                cells.append("" if math.isnan(mean) else f"{mean:{form}}")
             lines.append(f"| {' | '.join(cells)} |")
     lines += [line for path in images for line in ("", f"![{path.stem}]({path.name})")]
     return "\n".join(lines) + "\n"

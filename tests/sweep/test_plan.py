@@ -5,6 +5,7 @@ import runpy
 import ml_collections
 import pytest
 
+from cbda_jax.config import files
 from cbda_jax.errors import InputError
 from cbda_jax.sweep.plan import flat, make_plan
 
@@ -138,3 +139,13 @@ def test_the_experiment_may_have_an_argument():
     plan = make_plan(given)
     assert {run.config.training.optimizer for run in plan.runs} == {"adamw"}
     assert plan.config == given.config
+
+
+def test_all_budgets_of_a_sweep_have_one_unit():
+    sweep = files.load("configs/sweeps/answers.py")
+    plan = make_plan(sweep)
+    assert (plan.unit, plan.budgets) == ("answers_per_image", (45,))
+    assert {run.budget for run in plan.runs} == {45, None}
+    sweep.arms["ripu_exact"]["acquisition.budget_in"] = "hours"
+    with pytest.raises(InputError, match=r"answers_per_image, hours in different arms found"):
+        make_plan(sweep)

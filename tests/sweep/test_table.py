@@ -1,6 +1,7 @@
 """Figures of runs, their means and their paired differences, against sums done by hand."""
 
 import csv
+import dataclasses
 import io
 import math
 
@@ -129,11 +130,12 @@ def test_csv_is_tidy():
     rows = list(csv.reader(io.StringIO(table.csv_text(ROWS))))
     assert rows[0] == [
         *("method", "budget", "seed", "miou", "min_iou", "worst5_iou", "rare5_iou", "val_miou"),
-        *("label_entropy", "labelled_fraction", "void_fraction", "iou_road", "iou_big_bus"),
+        *("label_entropy", "labelled_fraction", "void_fraction", "answers", "hours"),
+        *("iou_road", "iou_big_bus"),
     ]
     assert rows[1][:4] == ["source_only", "", "0", "0.200000"]
     assert rows[3][:4] == ["ripu", "0.05", "0", "0.400000"]
-    assert rows[3][10:] == ["", "0.400000", ""]
+    assert rows[3][10:] == ["", "0.250000", "0.250000", "0.400000", ""]
     assert len(rows) == 6
 
 
@@ -143,3 +145,13 @@ def test_files_are_written_whole(tmp_path):
     )
     assert "![x-miou](x-miou.png)" in path.read_text()
     assert sorted(p.name for p in path.parent.iterdir()) == ["x.csv", "x.md"]
+
+
+def test_budgets_that_count_answers():
+    few = plan("source_only", "ripu")
+    assert (few.shown(0.05), few.words(0.05)) == (5.0, "5 %")
+    paid = dataclasses.replace(few, unit="answers_per_image", budgets=(45,))
+    assert (paid.shown(45), paid.words(45)) == (45, "45 answers per image")
+    text = table.markdown(ROWS, paid, "x")
+    assert "## Budget 45 answers per image" in text
+    assert text.splitlines()[6].endswith("| labelled | answers | hours |")

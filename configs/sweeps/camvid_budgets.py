@@ -1,6 +1,6 @@
 """CamVid, from drawn scenes: no labels, 100 pixels an image, 5 % and all of them.
 
-python scripts/sweep.py --config=configs/sweeps/camvid.py --out=runs/camvid --workers=2 \
+python scripts/sweep.py --config=configs/sweeps/camvid_budgets.py --out=runs/camvid --workers=2 \
     --common=data.root=DIR
 """
 
