@@ -115,11 +115,13 @@ class Declaration:
 
         Args:
             name: of the data set.
-            values: `classes`: name -> colour, or names alone. `splits`: name -> `images`, `labels`,
+            values: `classes`: a list of (name, colour), or of names; or name -> colour, which has no
+                order in a config: its train ids are by name. `splits`: name -> `images`, `labels`,
                 `files` of a `Split`; or names alone, with `images` and `labels` beside them in
                 which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of
                 `NAMED`. `values`: class -> value or values in the files (whole numbers; colours
-                where the encoding is "colour"); by default 0, 1, 2, ... or the class's colour.
+                where the encoding is "colour"); by default 0, 1, 2, ... in the order of a list, or
+                the class's colour.
                 `void`: values of no class. `label_size` and `folder` as above.
 
         Raises:
@@ -142,6 +144,12 @@ class Declaration:
                     f"{near(str(form), (*FORMS, *NAMED))}"
                 )
             space = _space(name, values.get("classes"), form)
+            unordered = isinstance(values.get("classes"), Mapping) and form in ("index", "grey")
+            if unordered and values.get("values") is None:
+                raise InputError(
+                    "values: nothing found, expected the value of every class, as classes by name "
+                    "have no order; declare them, or write classes as a list [(name, colour), ...]"
+                )
             return cls(
                 name,
                 space,
@@ -160,6 +168,8 @@ def declare(name: str, **values: Any) -> Declaration:
     Raises:
         InputError: as there.
     """
+    if isinstance(values.get("classes"), Mapping):  # which has an order here
+        values["classes"] = [*values["classes"].items()]
     more = {field.name for field in dataclasses.fields(Declaration)} - {"label_size", "folder"}
     given = {key: value for key, value in values.items() if key in more - {"splits", "encoding"}}
     rest = {key: value for key, value in values.items() if key not in given}
@@ -169,15 +179,19 @@ def declare(name: str, **values: Any) -> Declaration:
 def _space(name: str, classes: Any, form: Any) -> LabelSpace:
     if classes is None and form in NAMED:
         return LabelSpace(name, TRAIN_IDS.names, palette_of(TRAIN_IDS.names))
+    pairs = classes
     if isinstance(classes, Mapping):
-        colours = {str(key): _colour(value, f"classes: {key!r}") for key, value in classes.items()}
-        return LabelSpace(name, tuple(colours), np.array([*colours.values()], np.uint8))
-    if _is_list(classes) and classes:
-        names = tuple(map(str, classes))
-        return LabelSpace(name, names, palette_of(names))
+        # Configs and JSON give back mappings sorted, whatever was written.
+        pairs = sorted(classes.items())
+    if _is_list(pairs) and pairs and all(_is_list(pair) and len(pair) == 2 for pair in pairs):
+        names = tuple(str(key) for key, _ in pairs)
+        colours = [_colour(value, f"classes: {key!r}") for key, value in pairs]
+        return LabelSpace(name, names, np.array(colours, np.uint8))
+    if _is_list(pairs) and pairs and all(isinstance(key, str) for key in pairs):
+        return LabelSpace(name, tuple(pairs), palette_of(pairs))
     raise InputError(
-        f"classes: {classes!r} found, expected the classes by name, each with its colour: "
-        "{'grass': (0, 128, 0), ...}, or a list of names"
+        f"classes: {classes!r} found, expected the classes, each with its colour: "
+        "[('grass', (0, 128, 0)), ...] or {'grass': (0, 128, 0), ...}, or a list of names"
     )
 
 

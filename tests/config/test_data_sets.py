@@ -9,7 +9,7 @@ from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 from configs import camvid
 
 YARD = {
-    "classes": {"grass": (0, 128, 0), "path": (150, 130, 110)},
+    "classes": [("path", (150, 130, 110)), ("grass", (0, 128, 0))],
     "splits": ["train"],
     "images": "{split}/{id}.jpg",
     "labels": None,
@@ -29,8 +29,8 @@ def test_a_declared_data_set_and_its_classes():
     assert found.name == "yard"
     assert found.splits["train"].labels is None
     assert data_sets.dataset(config, "gtav") == "gtav"
-    assert data_sets.space(config).classes == ("grass", "path")
-    np.testing.assert_array_equal(data_sets.space(config).palette[0], (0, 128, 0))
+    assert data_sets.space(config).classes == ("path", "grass")
+    np.testing.assert_array_equal(data_sets.space(config).palette[1], (0, 128, 0))
     config_.check(config)
 
 

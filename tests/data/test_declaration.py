@@ -1,5 +1,6 @@
 import dataclasses
 
+import ml_collections
 import pytest
 
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS, TRAIN_IDS
@@ -7,7 +8,7 @@ from cbda_jax.data.declaration import Declaration, Split, declare
 from cbda_jax.errors import InputError
 
 YARD = {
-    "classes": {"grass": (0, 128, 0), "path": (150, 130, 110), "shed": (90, 40, 20)},
+    "classes": [("path", (150, 130, 110)), ("grass", (0, 128, 0)), ("shed", (90, 40, 20))],
     "splits": ["train", "val"],
     "images": "{split}/{id}.{jpg|png}",
     "labels": "{split}_labels/{id}.png",
@@ -20,9 +21,9 @@ def of(**changes):
 
 def test_values_follow_the_classes_unless_they_are_declared():
     yard = of(void=[255])
-    assert yard.space.classes == ("grass", "path", "shed")
-    assert yard.space.palette.tolist() == [[0, 128, 0], [150, 130, 110], [90, 40, 20]]
-    assert dict(yard.encoding.classes) == {0: "grass", 1: "path", 2: "shed", 255: None}
+    assert yard.space.classes == ("path", "grass", "shed")
+    assert yard.space.palette.tolist() == [[150, 130, 110], [0, 128, 0], [90, 40, 20]]
+    assert dict(yard.encoding.classes) == {0: "path", 1: "grass", 2: "shed", 255: None}
     own = of(values={"grass": [3, 4], "path": 9, "shed": 0}, void=[1, 2])
     assert dict(own.encoding.classes) == {
         0: "shed",
@@ -37,8 +38,8 @@ def test_values_follow_the_classes_unless_they_are_declared():
 def test_colours_are_values_of_their_own():
     plain = of(encoding="colour", void=[(0, 0, 0)])
     assert dict(plain.encoding.colours) == {
-        0: (0, 128, 0),
-        1: (150, 130, 110),
+        0: (150, 130, 110),
+        1: (0, 128, 0),
         2: (90, 40, 20),
         3: (0, 0, 0),
     }
@@ -49,7 +50,7 @@ def test_colours_are_values_of_their_own():
     assert dict(several.encoding.classes) == {0: "grass", 1: "grass", 2: "path", 3: "shed"}
     assert several.encoding.colours[1] == (4, 5, 6)
     # The palette of pictures is the classes' own.
-    assert several.space.palette[0].tolist() == [0, 128, 0]
+    assert several.space.palette[1].tolist() == [0, 128, 0]
 
 
 def test_values_that_many_data_sets_share():
@@ -83,8 +84,10 @@ def test_classes_without_colours_get_some():
     ("changes", "message"),
     [
         ({"clases": 1}, "'clases' found, expected some of classes, .*; did you mean 'classes'"),
-        ({"classes": None}, "classes: None found, expected the classes by name"),
-        ({"classes": {"a": (0, 0, 256), "b": (1, 1, 1)}}, "classes: 'a': .* expected a colour"),
+        ({"classes": None}, "classes: None found, expected the classes, each"),
+        ({"classes": [("a", (0, 0, 256)), ("b", (1, 1, 1))]}, "classes: 'a': .* expected a colour"),
+        ({"classes": [("a", 3, 4)]}, "classes: .* expected the classes, each with its colour"),
+        ({"classes": {"b": (1, 1, 1), "a": (2, 2, 2)}}, "values: nothing found, .* have no order"),
         ({"classes": ["a"]}, "expected 2 to 254 different names"),
         ({"splits": None}, "splits: None found, expected"),
         ({"splits": {"train": "x"}}, "splits: 'train' with 'x' found"),
@@ -121,3 +124,16 @@ def test_declared_in_a_module():
     assert declare("mine", **YARD, label_size=(8, 8), folder="/x").label_size == (8, 8)
     with pytest.raises(InputError, match="data set 'my set': this name found"):
         dataclasses.replace(mine, name="my set")
+
+
+def test_classes_by_name_have_no_order_in_a_config_and_one_in_a_module():
+    by_name = {"shed": (1, 1, 1), "grass": (2, 2, 2), "path": (3, 3, 3)}
+    values = {"shed": 0, "grass": 1, "path": 2}
+    ours = ml_collections.ConfigDict({"yard": {**YARD, "classes": by_name, "values": values}})
+    for found in (ours.yard.to_dict(), {**YARD, "classes": by_name, "values": values}):
+        space = Declaration.of("yard", found).space
+        assert space.classes == ("grass", "path", "shed")
+        assert space.palette.tolist() == [[2, 2, 2], [3, 3, 3], [1, 1, 1]]
+    in_module = declare("yard", **{**YARD, "classes": by_name})
+    assert in_module.space.classes == ("shed", "grass", "path")
+    assert dict(in_module.encoding.classes) == {0: "shed", 1: "grass", 2: "path"}
