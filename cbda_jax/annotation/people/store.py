@@ -75,10 +75,10 @@ class Store:
         self._lock: IO[str] | None = None
         self._connection: sqlite3.Connection | None = None
         self._last = b""
-        if writable:
-            self._check_disk()
-            self._take_lock()
         try:
+            if writable:
+                self._check_disk()
+                self._take_lock()
             if writable and not self.path.exists():
                 self._create()
             self._check()
