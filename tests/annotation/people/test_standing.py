@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from answering import SIZES, answer, event, queries
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbda_jax.annotation import UNANSWERED, VOID
@@ -167,7 +167,8 @@ def plain(events, twice):
     return need, values, skips, sorted(float(last[2]) for last in answers.values())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=300)
+@example(events=[("answer", 0, "ada", 9 * [0], 1), ("undo", 0, "ada", 9 * [0], 1)], twice=set())
 @given(events=EVENTS, twice=st.sets(st.integers(0, 3)))
 def test_as_by_the_plain_way(events, twice):
     events = [(k, q, p, x if set(x) != {254} else 9 * [0], s) for k, q, p, x, s in events]
