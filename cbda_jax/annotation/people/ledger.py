@@ -141,18 +141,15 @@ class Ledger:
     def _round(
         self, known: Registered, queries: Queries, num_classes: int, sizes: ImageSizes | None
     ) -> Round:
-        def add(event: Event) -> bool:
-            if event.id in self._ids:
-                return False
+        def add(event: Event) -> None:
             self._store.add_event(known.round, event)
             self._ids.add(event.id)
-            return True
 
         def end() -> None:
             self._store.add("closings", known.round, time.time())
 
         parts = _parts(self._store, known, queries, num_classes, sizes)
-        return Round(parts._replace(add=add, end=end, lock=self._lock))
+        return Round(parts._replace(is_known=self._ids.__contains__, add=add, end=end, lock=self._lock))
 
     def rounds(self) -> list[int]:
         """The numbers of the rounds that were opened."""
@@ -229,6 +226,8 @@ def _parts(
         what: chosen(known.size, share, what, seed=known.seed, number=known.round)
         for what, share in (("twice", known.redundancy), ("hidden", known.hidden))
     }
+    # Before the events, to which another process may add some until it closes the round.
+    closed = known.round in store.closed()
     standing = Standing(queries, drawn["twice"], sizes)
     for event in store.events(known.round):
         standing.apply(event)
@@ -237,7 +236,8 @@ def _parts(
         standing=standing,
         **drawn,
         num_classes=num_classes,
-        closed=known.round in store.closed(),
+        closed=closed,
+        is_known=lambda _: False,
         add=refuse,
         end=refuse,
         lock=threading.RLock(),

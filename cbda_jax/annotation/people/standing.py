@@ -166,9 +166,9 @@ class Standing:
         if min(answering, 3) != min(self._answering, 3):
             # What is asked of two people, and who is left to ask, is another thing now.
             self.need[self._twice] = min(2, max(1, answering))
-            waiting: list[int] = [*self.answers]
+            waiting = {query, *self.answers}
         else:
-            waiting = [query]
+            waiting = {query}
         self._answering = answering
         for one in waiting:
             self._count(one)

@@ -77,7 +77,8 @@ class Parts(NamedTuple):
         hidden: queries whose guess nobody sees.
         num_classes: C.
         closed: whether nothing more is recorded.
-        add: keeps an event; False: its id is known.
+        is_known: whether the ledger has an event of an id.
+        add: keeps an event.
         end: keeps that the round is closed.
         lock: of the ledger.
     """
@@ -88,7 +89,8 @@ class Parts(NamedTuple):
     hidden: Bool[np.ndarray, " n"]
     num_classes: int
     closed: bool
-    add: Callable[[Event], bool]
+    is_known: Callable[[str], bool]
+    add: Callable[[Event], None]
     end: Callable[[], None]
     lock: threading.RLock
 
@@ -228,6 +230,13 @@ class Round:
         """
         queries = self.queries
         with self._lock:
+            if self._parts.is_known(event.id):
+                return False
+            if self.closed:
+                raise InputError(
+                    f"round {queries.round}: closed found, expected an open one; what comes later "
+                    "is asked in a later round"
+                )
             found = problem(event, len(queries), 2 * queries.radius + 1, self._parts.num_classes)
             if found is None and event.kind == "answer" and self._standing.is_outside(event):
                 found = "answers outside of the image alone found, expected one inside"
@@ -240,8 +249,7 @@ class Round:
                 seconds=float(event.seconds),
                 time=float(event.time),
             )
-            if not self._parts.add(event):
-                return False
+            self._parts.add(event)
             self._standing.apply(event)
             if event.kind != "undo" and self._leases.get(event.person, (-1, 0.0))[0] == event.query:
                 del self._leases[event.person]
