@@ -83,7 +83,7 @@ def test_no_program_changes_or_removes_anything(path, statement):
     with opened(path) as written:
         written.add("people", "ada", "hash", 1.0)
         written.add("closings", 1, 2.0)
-    with pytest.raises(sqlite3.IntegrityError, match="never|closed"):
+    with pytest.raises(sqlite3.IntegrityError, match=r"never|closed"):
         change(path, statement)
     with opened(path, writable=False) as found:
         assert [*found.events(1)] == events
@@ -175,8 +175,7 @@ def test_damage_is_found_or_does_no_harm(path):
         try:
             with opened(path, writable=False) as read:
                 assert [*read.events(1)] == events
-        except InputError as error:
-            assert "\n" not in str(error)
+        except InputError:
             found += 1
         assert path.read_bytes() == content
         for left in ("-wal", "-shm"):
