@@ -4,9 +4,10 @@ import signal
 import numpy as np
 import processes
 import pytest
-from answering import CLASSES, answer, answer_all, ask, event, frozen, queries
+from answering import answer, answer_all, ask, event, frozen
 from round_files import message
 
+from cbda_jax import files
 from cbda_jax.annotation import UNANSWERED, people
 from cbda_jax.annotation.people import Ledger, ledger_path, open_asked
 
@@ -35,7 +36,7 @@ def test_what_is_said_of_the_answers(tmp_path):
     assert (about["oracle"], about["people"], about["answers"]) == ("people", 2, 8)
     assert about["seconds"] == {"median": 2.0, "total": 22.0}
     assert about["anchoring"] == {
-        "shown": {"count": 7, "equal": 3},
+        "shown": {"count": 7, "equal": 2},
         "hidden": {"count": 1, "equal": 0},
     }
     assert (about["agreement"]["pixels"], about["agreement"]["equal"]) == (2, 0.5)
@@ -112,8 +113,6 @@ def test_killed_between_closing_and_freezing(tmp_path, when):
 
 def test_a_run_that_starts_removes_what_is_being_written(tmp_path, monkeypatch):
     ask(tmp_path)
-    from cbda_jax import files
-
     flush, times = files.os.fsync, []
 
     def clean(number):
@@ -130,6 +129,5 @@ def test_a_run_that_starts_removes_what_is_being_written(tmp_path, monkeypatch):
         opened.close()
         monkeypatch.setattr(files.os, "fsync", clean)
         people.freeze(opened, tmp_path)
+    assert len(times) > 2
     assert len(frozen(tmp_path)) == 1
-    assert CLASSES == ("road", "car", "sky")
-    assert queries().checksum == frozen(tmp_path)[0].queries.checksum

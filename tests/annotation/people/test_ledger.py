@@ -3,7 +3,6 @@
 import csv
 import shutil
 import tempfile
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -136,13 +135,14 @@ def test_another_process_has_it_and_is_killed(path):
 def test_many_threads(path):
     with Ledger(path) as ledger:
         opened = ledger.open_round(queries(40), redundancy=0)
-        with waiting.thread(lambda: answer_all(opened, "ada"), "ada"):
-            with waiting.thread(lambda: answer_all(opened, "bob"), "bob"):
-                answer_all(opened, "eve")
+        with (
+            waiting.thread(lambda: answer_all(opened, "ada"), "ada"),
+            waiting.thread(lambda: answer_all(opened, "bob"), "bob"),
+        ):
+            answer_all(opened, "eve")
         assert opened.complete()
         # Nobody was given what another one had.
         assert len(opened.answers()) == 40
-        assert threading.active_count() < 20
 
 
 PEOPLE = st.sampled_from(["ada", "bob", "eve", "dan"])
