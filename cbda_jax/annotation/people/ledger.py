@@ -149,7 +149,9 @@ class Ledger:
             self._store.add("closings", known.round, time.time())
 
         parts = _parts(self._store, known, queries, num_classes, sizes)
-        return Round(parts._replace(is_known=self._ids.__contains__, add=add, end=end, lock=self._lock))
+        return Round(
+            parts._replace(is_known=self._ids.__contains__, add=add, end=end, lock=self._lock)
+        )
 
     def rounds(self) -> list[int]:
         """The numbers of the rounds that were opened."""

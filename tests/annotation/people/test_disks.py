@@ -15,8 +15,10 @@ def mounts(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["nfs", "nfs4", "cifs", "smb3", "9p", "lustre", "gpfs", "ceph", "beegfs", "glusterfs"]
-    + ["fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "afs"],
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "9p", "lustre", "gpfs", "ceph", "beegfs", "glusterfs"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "afs"),
+    ],
 )
 def test_disks_of_other_machines(tmp_path, mounts, kind):
     table = mounts("/dev/sda1 / ext4", f"server:/work {tmp_path} {kind}")

@@ -42,5 +42,5 @@ def test_what_cannot_be(one, message):
 
 
 def test_names():
-    assert is_name("Ada Lovelace") and is_name("à") and is_name("x" * 200)
+    assert all(map(is_name, ("Ada Lovelace", "à", "x" * 200)))
     assert not any(map(is_name, ("", "  ", "a\0", "\ud800", "x" * 201, None, 3)))
