@@ -117,7 +117,7 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
     if missing := [name for name in _FIELDS if name not in sweep]:
         raise InputError(f"sweep: no field {', '.join(missing)} found; add it to the config")
     seeds = _numbers(sweep.seeds, "seeds", int, "whole numbers of 0 or more")
-    budgets = _numbers(sweep.budgets, "budgets", (int, float), "fractions above 0")
+    budgets = _numbers(sweep.budgets, "budgets", (int, float), "numbers above 0")
     known = _mapping(sweep.arms, "arms")
     for name in known:
         if not _NAME.fullmatch(name):
@@ -215,7 +215,7 @@ def _budgets_of(
     if bool(own) != acquires:
         wanted = "one budget or more, or none given" if acquires else "(), for it asks nothing"
         raise InputError(f"{where}: budgets {own!r} found, expected {wanted}")
-    return _numbers(own, f"{where}: budgets", (int, float), "fractions above 0") if own else (None,)
+    return _numbers(own, f"{where}: budgets", (int, float), "numbers above 0") if own else (None,)
 
 
 def _resolve(
@@ -252,11 +252,13 @@ def _resolve(
 def _warm(base: ml_collections.ConfigDict, config: ml_collections.ConfigDict, step: int) -> Warm:
     """What a run does up to its first round: nothing of what it acquires later matters.
 
-    So its own fields of `acquisition` give way to those of the experiment, and the method to one of
-    those that acquire: the same for all runs that share it, whichever of them are in the sweep.
+    So its own fields of `acquisition` and `annotation` give way to those of the experiment, and the
+    method to one of those that acquire: the same for all runs that share it, whichever of them are
+    in the sweep.
     """
     fields = flat(config)
-    fields |= {name: v for name, v in flat(base).items() if name.startswith("acquisition.")}
+    later = ("acquisition.", "annotation.")
+    fields |= {name: v for name, v in flat(base).items() if name.startswith(later)}
     fields |= {"method": "ripu", "acquisition.rounds": (step,)}
     shared = _change(base, fields, "warm start")
     text = json.dumps(flat(shared), sort_keys=True, default=str)

@@ -129,6 +129,17 @@ def test_devices_and_batches_make_no_difference(images, allocation):
             assert ours[4] == theirs[4]
 
 
+def test_of_all_images_together_any_number_may_be_asked(images):
+    request = _request(2, 1, "global")._replace(picks=COUNT - 3)
+    acquirer, state = _acquirer()
+    chosen, report = acquirer.choose(state, _target(images), request)
+    assert (report.budget, len(chosen.image)) == (COUNT - 3, COUNT - 3)
+    # The best of those that one pick an image finds.
+    more = _listed(_choose(images, allocation="global", picks=1)[0])
+    best = sorted(more, key=lambda pick: -pick[3])[: COUNT - 3]
+    assert sorted(pick[:3] for pick in _listed(chosen)) == sorted(pick[:3] for pick in best)
+
+
 def test_an_image_that_holds_most_of_the_best_is_asked_again(images):
     """One image scores far above the rest, so its first selection is too short."""
     flat = np.repeat(images[:1, :1, :1], COUNT, axis=0).repeat(24, axis=1).repeat(40, axis=2)

@@ -5,8 +5,12 @@ import runpy
 import ml_collections
 import pytest
 
+from cbda_jax import acquisition, annotation
 from cbda_jax.config import files
 from cbda_jax.errors import InputError
+from cbda_jax.run.assembly import resolve_method
+from cbda_jax.run.budget import request
+from cbda_jax.run.checks import check_budget
 from cbda_jax.sweep.plan import flat, make_plan
 
 
@@ -58,6 +62,7 @@ def test_runs_that_differ_in_what_they_acquire_share_a_warm_start():
         "later": {"method": "cbda", "acquisition.rounds": (400, 450)},
         "earlier": {"method": "cbda", "acquisition.rounds": (200, 450)},
         "faster": {"method": "cbda", "training.learning_rate": 1e-2},
+        "one_key": {"method": "cbda", "annotation.oracle": "centre"},
     }
     plan = make_plan(sweep(arms=arms, seeds=(0, 3), common={}))
     warm = {}
@@ -65,7 +70,7 @@ def test_runs_that_differ_in_what_they_acquire_share_a_warm_start():
         warm.setdefault((run.arm, run.seed), set()).add(run.warm and run.warm.name)
     assert all(len(names) == 1 for names in warm.values())
     assert warm["source_only", 0] == {None}
-    assert warm["ripu", 0] == warm["later", 0]
+    assert warm["ripu", 0] == warm["later", 0] == warm["one_key", 0]
     others = [warm[key] for key in (("ripu", 0), ("ripu", 3), ("earlier", 0), ("faster", 0))]
     assert len({next(iter(names)) for names in others}) == 4
 
@@ -91,7 +96,7 @@ def test_a_dict_of_the_experiment_is_flat():
     [
         ({"seeds": ()}, r"seeds: \(\) found, expected one or more whole numbers"),
         ({"seeds": (1, 1)}, "each once"),
-        ({"budgets": (0.1, "x")}, "budgets: .* found, expected one or more fractions"),
+        ({"budgets": (0.1, "x")}, "budgets: .* found, expected one or more numbers"),
         ({"budgets": (0.1, 1.5)}, "acquisition.budget: 1.5 found"),
         ({"baseline": "ripy"}, "baseline: 'ripy' found.*did you mean 'ripu'"),
         ({"seedz": (1,)}, "field 'seedz' found.*did you mean 'seeds'"),
@@ -139,6 +144,30 @@ def test_the_experiment_may_have_an_argument():
     plan = make_plan(given)
     assert {run.config.training.optimizer for run in plan.runs} == {"adamw"}
     assert plan.config == given.config
+
+
+class Nothing:
+    ids = ()
+
+    def label(self, index):
+        raise NotImplementedError
+
+
+def test_all_arms_of_the_sweep_at_equal_answers_ask_for_as_many(tmp_path):
+    plan = make_plan(files.load("configs/sweeps/answers.py"))
+    assert len({run.warm.name for run in plan.runs if run.warm}) == 3  # one a seed
+    sizes, setting = [(96, 192)] * 200, annotation.Setting(Nothing(), ("road",), tmp_path)
+    acquiring = [run for run in plan.runs if run.budget is not None]
+    assert len(acquiring) == 10 * 3
+    for run in acquiring:
+        method = resolve_method(run.config)
+        oracle = annotation.create_oracle(run.config.annotation.oracle, setting)
+        keys = annotation.answers_per_query(oracle, method.scoring.squares.label_radius)
+        budget = acquisition.Budget(run.budget, plan.unit, keys)
+        check_budget(budget, method, sizes, 5)
+        asked = [request(method, budget, n, 5, sizes).total(sizes) for n in range(1, 6)]
+        # Nothing is left by rounding.
+        assert sum(asked) * keys == 45 * 200
 
 
 def test_all_budgets_of_a_sweep_have_one_unit():
