@@ -155,7 +155,7 @@ def config_of(workdir: Path, experiment: str | None = None, *, look: bool = Fals
     config: Any = base() if experiment is None else config_files.load(experiment)
     there = {k: value for k, value in values.items() if k.startswith(f"{_DECLARED}.")}
     if look:
-        config.data.declared = _nested(there)
+        config.data["declared"] = _nested(there)
     here = {f"{_DECLARED}.{k}": value for k, value in flat(config.data.declared).items()}
     if there != json.loads(json.dumps(here)):
         raise InputError(
