@@ -199,8 +199,10 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            lock.close()
             raise InputError(
-                f"{self.path}: in use by {lock.read().strip() or 'another process'}, expected one "
+                f"{self.path}: in use by {holder}, expected one "
                 "program that writes it; stop that one, or answer there"
             ) from error
         with contextlib.suppress(OSError):

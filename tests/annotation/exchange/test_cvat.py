@@ -218,3 +218,15 @@ def test_files_of_another_format(make_sheet, content, text):
     assert said.startswith("x.xml: ")
     assert text in said
     assert said.endswith("; export the task once more as CVAT for images 1.1")
+
+
+def test_the_tool_s_own_library_takes_the_labels(make_sheet):
+    models = pytest.importorskip("cvat_sdk").models
+    sheet = make_sheet()
+    for label in json.loads(cvat.files(sheet)["labels.json"]):
+        attributes = [models.AttributeRequest(**one) for one in label["attributes"]]
+        made = models.PatchedLabelRequest(**{**label, "attributes": attributes})
+        assert (made.name, made.type) == (label["name"], "points")
+        assert [one.name for one in made.attributes] == ["query", "guess"]
+    with pytest.raises(TypeError):
+        models.AttributeRequest(**{**label["attributes"][0], "mutable": "no"})

@@ -255,3 +255,21 @@ def test_files_of_another_format(make_sheet, content, text):
     assert said.startswith("x.json: ")
     assert text in said
     assert said.endswith("; export the project once more as JSON")
+
+
+def test_the_tool_s_own_library_takes_it(make_sheet, answers):
+    interfaces = pytest.importorskip("label_studio_sdk.label_interface")
+    sheet = make_sheet()
+    interface = interfaces.LabelInterface(label_studio.config(sheet).decode())
+    interface.validate()
+    (control,) = interface.controls
+    assert control.labels == [*sheet.values]
+    for task in answered(sheet, answers(sheet)):
+        assert interface.validate_task({"data": task["data"]})
+        (prediction,) = task["predictions"]
+        assert interface.validate_prediction(prediction, return_errors=True) == []
+        for annotation in task["annotations"]:
+            assert interface.validate_annotation({"result": annotation["result"]})
+    # It would say so otherwise.
+    prediction["result"][0]["value"]["keypointlabels"] = ["nothing of this kind"]
+    assert interface.validate_prediction(prediction, return_errors=True)
