@@ -65,3 +65,11 @@ def test_what_cannot_be_is_said():
         programs.programs(config(), mesh(8), (64, 96), ("train",))
     with pytest.raises(InputError, match=r"method: source_only found"):
         programs.programs(config(method="source_only"), mesh(1), (64, 96), ("acquire",))
+
+
+def test_picks_of_answers_are_known_to_a_run_alone():
+    given = config(acquisition__budget_in="hours", acquisition__budget=3.0)
+    with pytest.raises(
+        InputError, match=r"acquisition.budget_in: 'hours' found, expected 'pixels'"
+    ):
+        programs.programs(given, sharding.make_mesh(), (32, 48), ("acquire",))
