@@ -115,14 +115,14 @@ class Declaration:
 
         Args:
             name: of the data set.
-            values: `classes`: a list of (name, colour), or of names; or name -> colour, which has no
-                order in a config: its train ids are by name. `splits`: name -> `images`, `labels`,
-                `files` of a `Split`; or names alone, with `images` and `labels` beside them in
-                which {split} stands for the name. `encoding`: a form of `LabelEncoding`, or one of
-                `NAMED`. `values`: class -> value or values in the files (whole numbers; colours
-                where the encoding is "colour"); by default 0, 1, 2, ... in the order of a list, or
-                the class's colour.
-                `void`: values of no class. `label_size` and `folder` as above.
+            values: `classes`: a list of (name, colour), or of names; or name -> colour, which has
+                no order in a config: train ids are by name then. `splits`: name -> `images`,
+                `labels`, `files` of a `Split`; or names alone, with `images` and `labels` beside
+                them in which {split} stands for the name. `encoding`: a form of `LabelEncoding`,
+                or one of `NAMED`. `values`: class -> value or values in the files (whole numbers;
+                colours where the encoding is "colour"); by default 0, 1, 2, ... in the order of a
+                list, or the class's colour. `void`: values of no class. `label_size` and `folder`
+                as above.
 
         Raises:
             InputError: naming the field that is missing, unknown or wrong.
@@ -179,7 +179,7 @@ def declare(name: str, **values: Any) -> Declaration:
 def _space(name: str, classes: Any, form: Any) -> LabelSpace:
     if classes is None and form in NAMED:
         return LabelSpace(name, TRAIN_IDS.names, palette_of(TRAIN_IDS.names))
-    pairs = classes
+    pairs: Any = classes
     if isinstance(classes, Mapping):
         # Configs and JSON give back mappings sorted, whatever was written.
         pairs = sorted(classes.items())
