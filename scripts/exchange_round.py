@@ -12,38 +12,31 @@ answer stays open. Anything else that is not as it was asked is listed, and noth
 import argparse
 import contextlib
 import hashlib
-import json
 import sys
 import time
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from cbda_jax.annotate.photographs import open_target
 from cbda_jax.annotation import QueryLog
 from cbda_jax.annotation.exchange import Imported, Sheet, cvat, label_studio, masks
 from cbda_jax.annotation.people import Ledger, close, ledger_path, open_asked, read_asked
 from cbda_jax.annotation.people.standing import chosen
-from cbda_jax.config import base, data_sets, field_of, flat
-from cbda_jax.config import files as config_files
+from cbda_jax.config import data_sets
 from cbda_jax.data import images, labels
-from cbda_jax.data.datasets.folders import PairBuilder
 from cbda_jax.data.encoding import LabelEncoding
-from cbda_jax.data.prepare import create_builder
-from cbda_jax.data.records import open_records
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_atomic
 from cbda_jax.label_space import LabelSpace, palette_of
-from cbda_jax.run import assembly
-from cbda_jax.run.workdir import check_run
+from cbda_jax.run.workdir import check_run, read_config
 
 FORMATS = ("label_studio", "cvat", "masks")
-_DECLARED = "data.declared"
 # Of an export of CVAT; a zip file's member may claim any size.
 _MOST_BYTES = 2**31
 
@@ -59,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
             return
         photograph = None
         if options.images == "copy":
-            photograph = open_photographs(config_of(options.workdir, options.config), sheet)
+            photograph = open_photographs(options.workdir, sheet)
         export(sheet, options.format, options.out, photograph, options.prefix)
         pictures = f"{len(sheet.queries.places)} images"
         print(f"{len(sheet.queries)} queries of round {options.round} in {pictures}: {options.out}")
@@ -87,9 +80,6 @@ def _parser() -> argparse.ArgumentParser:
         "--prefix",
         help="of the images' addresses, before images/ID.png for label_studio (its local files by "
         "default, /data/local-files/?d=OUT/) and before ID.png for cvat (nothing by default)",
-    )
-    outwards.add_argument(
-        "--config", help="the run's experiment, to copy images of a data set that it declares"
     )
     inwards.add_argument("file", type=Path, help="what the tool exported; a folder of masks")
     inwards.add_argument("--person", help="who answered; the tool's name by default")
@@ -125,7 +115,7 @@ def open_sheet(workdir: Path, number: int) -> Sheet:
     colours = palette_of(asked.classes)
     # Those of the run's label space, where it can still be found.
     with contextlib.suppress(InputError):
-        space = data_sets.space(config_of(workdir, look=True))
+        space = data_sets.space(read_config(workdir))
         if {*space.classes} == {*asked.classes}:
             order = [space.classes.index(name) for name in asked.classes]
             colours = np.asarray(space.palette)[order]
@@ -133,97 +123,18 @@ def open_sheet(workdir: Path, number: int) -> Sheet:
     return Sheet(queries, LabelSpace("asked", asked.classes, colours), asked.sizes, hidden)
 
 
-def config_of(workdir: Path, experiment: str | None = None, *, look: bool = False) -> Any:
-    """The config of a run.
-
-    Args:
-        workdir: of the run.
-        experiment: the file and argument that it was started with. Needed where that declares data
-            sets, as the workdir does not say in which order they have their classes.
-        look: the order does not matter.
-
-    Raises:
-        InputError: there is no run; it declares data and no experiment is named, or another one.
-    """
-    path = workdir / "config.json"
-    try:
-        values = dict(json.loads(path.read_text()))
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}), expected the config of a run; restore it from a "
-            "backup"
-        ) from error
-    config: Any = base() if experiment is None else config_files.load(experiment)
-    there = {k: value for k, value in values.items() if k.startswith(f"{_DECLARED}.")}
-    if look:
-        config.data.declared = ConfigDict(_nested(there))
-    here = {f"{_DECLARED}.{k}": value for k, value in flat(config.data.declared).items()}
-    if there != json.loads(json.dumps(here)):
-        raise InputError(
-            f"{path}: a run whose config declares {'' if there else 'no '}data found, expected "
-            "the same declaration, with the order of the classes; name the experiment that it was "
-            "started with by --config, or leave the images out by --images=none"
-        )
-    for name, value in values.items():
-        field = field_of(name)
-        if field is None or name in there:
-            continue
-        held = tuple(value) if isinstance(value, list) else value
-        if field.is_open:
-            section, _, last = field.name.rpartition(".")
-            holder = config
-            for part in section.split("."):
-                holder = holder[part]
-            holder[last][name.removeprefix(f"{field.name}.")] = held
-        else:
-            config.update_from_flattened_dict({name: held})
-    return config
-
-
-def _nested(values: dict[str, Any]) -> dict[str, Any]:
-    """Declarations of flat names; the names of classes may have dots."""
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        one, field, *more = name.removeprefix(f"{_DECLARED}.").split(".")
-        holder = nested.setdefault(one, {})
-        if field == "splits" and more:
-            holder = holder.setdefault(field, {}).setdefault(".".join(more[:-1]), {})
-            holder[more[-1]] = value
-        elif more:
-            holder.setdefault(field, {})[".".join(more)] = value
-        else:
-            holder[field] = value
-    return nested
-
-
-def open_photographs(config: Any, sheet: Sheet) -> Callable[[str], np.ndarray]:
+def open_photographs(workdir: Path, sheet: Sheet) -> Callable[[str], np.ndarray]:
     """Gives the RGB of an image, as large as its label: of its own file if that is still there.
 
     Args:
-        config: of the run.
+        workdir: of the run.
         sheet: the round.
 
     Raises:
         InputError: the target data set is not there.
     """
-    location = assembly.location(config, "target")
-    records = open_records(config.data.target, **location)
-    index = {image_id: i for i, image_id in enumerate(records.ids)}
-    builder, files = create_builder(**location), {}
-    root = getattr(getattr(builder, "source", None), "root", None)
-    if isinstance(builder, PairBuilder) and root and Path(root).expanduser().is_dir():
-        pairs = builder.pairs(Path(root).expanduser())[records.split]
-        files = {pair.image_id: pair.image for pair in pairs}
-
-    def photograph(image_id: str) -> np.ndarray:
-        file = files.get(image_id)
-        if file is None:
-            pixels = records.image(index[image_id])
-        else:
-            pixels = images.read_photograph(file.read(), file.where).pixels
-        return images.resize_image(pixels, sheet.sizes[image_id])
-
-    return photograph
+    target = open_target(workdir)
+    return lambda image_id: images.resize_image(target.read(image_id), sheet.sizes[image_id])
 
 
 def export(

@@ -14,7 +14,6 @@ from cbda_jax.annotation import AnswerLog, Queries, QueryLog
 from cbda_jax.annotation.people import Asked, Ledger, ledger_path, read_round, write_asked
 from cbda_jax.config import flat
 from cbda_jax.run.workdir import write_json
-from configs import synthetic
 
 CLASSES = ("path", "grass", "shed")  # not in the order of the alphabet
 IDS = ("day_0/0", "day_0/2", "day_1/1")
@@ -62,16 +61,6 @@ def asks(tmp_path):
     asked = Asked(1, queries.checksum, CLASSES, SIZES, redundancy=0.0, hidden=0.25, seed=3)
     write_asked(workdir / "answers", asked)
     return workdir
-
-
-def experiment(tmp_path):
-    """The config as a file, as the run was started with it."""
-    path = tmp_path / "experiment.py"
-    path.write_text(
-        "import pathlib, own_data\n"
-        f"def get_config():\n    return own_data.config_of(pathlib.Path({str(tmp_path)!r}))\n"
-    )
-    return path
 
 
 def export(run, workdir, kind, out, *more):
@@ -213,7 +202,7 @@ def test_guesses_that_nobody_is_to_see(run, asks, tmp_path, script):
 def test_images_are_those_of_the_files(run, asks, tmp_path):
     own_data.write(tmp_path / "files" / "yard", splits=["train"])
     out = tmp_path / "out"
-    export(run, asks, "label_studio", out, f"--config={experiment(tmp_path)}")
+    export(run, asks, "label_studio", out, "--images=copy")
     assert sorted(path.name for path in out.iterdir()) == ["config.xml", "images", "tasks.json"]
     for image_id in ("day_0/0", "day_1/1"):
         with Image.open(tmp_path / "files" / "yard" / "train" / f"{image_id}.JPG") as photograph:
@@ -223,27 +212,6 @@ def test_images_are_those_of_the_files(run, asks, tmp_path):
     assert not (out / "images" / "day_0" / "2.png").exists()
     tasks = json.loads((out / "tasks.json").read_text())
     assert tasks[0]["data"]["image"] == "/data/local-files/?d=out/images/day_0/0.png"
-
-
-def test_a_config_comes_back_from_the_workdir(script, tmp_path):
-    config = synthetic.get_config("method=cbda,budget=0.02")
-    config.data.target_mapping["a b"] = None
-    workdir = tmp_path / "run"
-    values = json.loads(json.dumps(flat(config)))
-    write_json(workdir / "config.json", values)
-    assert json.loads(json.dumps(flat(script["config_of"](workdir)))) == values
-
-
-def test_another_experiment_is_noticed(run, asks, tmp_path):
-    own_data.write(tmp_path / "files" / "yard", splits=["train"])
-    for config in ((), ("--config=synthetic",)):
-        said = run(
-            "export", f"--workdir={asks}", "--round=1", "--format=cvat",
-            f"--out={tmp_path / 'out'}", *config,
-        )  # fmt: skip
-        assert "config.json: a run whose config declares data found, expected the same" in said.err
-        assert said.err.endswith("or leave the images out by --images=none\n")
-        assert not (tmp_path / "out").exists()
 
 
 def test_all_that_is_wrong_is_listed_and_nothing_is_taken(run, asks, tmp_path):
