@@ -75,16 +75,16 @@ class Picker:
         raise NotImplementedError
 
 
-def hold(rounds, workdir, number=1, picker=None):
+def hold(rounds, workdir, number=1, picker=None, **named):
     """Holds a round with a network that is not looked at."""
     # Made here: the processes of a test are forked before JAX computes anything.
     state = TrainState(step=jnp.int32(0), params={}, frozen={}, opt_state=())
     with reporting.MetricWriter(workdir, resume_step=1000, enabled=hosts.is_first()) as metrics:
         picker = Picker(3) if picker is None else picker
-        rounds.hold(number, 10 * number, state, picker, metrics)
+        rounds.hold(number, 10 * number, state, picker, metrics, **named)
 
 
-def new_rounds(workdir, oracle, *, method="ripu", pool=None):
+def new_rounds(workdir, oracle, *, method="ripu", pool=None, wait_s=None):
     """The rounds of a run that goes on in a folder."""
     return Rounds(
         Path(workdir),
@@ -93,6 +93,7 @@ def new_rounds(workdir, oracle, *, method="ripu", pool=None):
         oracle,
         Plan(method, METHODS[method], budget=0.1, count=2),
         gallery=0,
+        wait_s=wait_s,
     )
 
 

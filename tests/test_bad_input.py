@@ -113,3 +113,15 @@ def test_mistyped_flags_are_suggested(flag, expected):
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
     assert expected in line
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "predict"])
+def test_to_wait_where_nothing_is_asked(mode):
+    flags = ["--config=configs/synthetic.py", "--wait", f"--mode={mode}"]
+    with processes.Fork(scenes.main, flags) as process:
+        done = waiting.finish(process)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(
+        f"error: --wait: found with --mode={mode}, expected with --mode=train or"
+    )

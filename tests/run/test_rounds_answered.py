@@ -15,6 +15,7 @@ from cbda_jax.annotation import (
     Answers,
     AnswersPending,
     GroundTruthOracle,
+    Pending,
     Setting,
 )
 from cbda_jax.errors import InputError
@@ -59,6 +60,64 @@ def test_a_run_waits_for_answers_and_goes_on_with_the_same_queries(tmp_path, cap
     # Nothing is asked or written again.
     hold(people.new_rounds(tmp_path, None_()), tmp_path, picker=people.Picker())
     assert len(records(tmp_path)) == 1
+
+
+class Counting:
+    """Answers when asked for the fourth time; one more query has an answer each time."""
+
+    def __init__(self, end=4):
+        self.asked, self._end = 0, end
+
+    def ask(self, queries):
+        self.asked += 1
+        if self.asked == self._end:
+            return TRUTH.ask(queries)
+        return Pending(queries, "the desk", min(self.asked - 1, 2))
+
+
+def test_a_run_may_wait(tmp_path, capsys):
+    oracle, looked = Counting(), []
+    rounds = people.new_rounds(tmp_path, oracle, wait_s=0.01)
+    hold(
+        rounds,
+        tmp_path,
+        between=lambda: looked.append("between"),
+        writable=lambda: looked.append("writable"),
+    )
+    assert (oracle.asked, len(rounds.answers.rounds)) == (4, 1)
+    assert looked[-6:] == 3 * ["between", "writable"]
+    said = capsys.readouterr().err
+    assert said.count("answer them at the desk, the run waits for them and goes on by itself") == 1
+    assert "answers to round 1  2/2" in said
+    assert len(records(tmp_path)) == 1
+
+
+def test_a_run_that_waits_can_be_stopped(tmp_path):
+    class Stop(Exception):  # noqa: N818 - as of a machine that is wanted back
+        pass
+
+    def stop():
+        raise Stop
+
+    with pytest.raises(Stop):
+        hold(people.new_rounds(tmp_path, Counting(), wait_s=0.01), tmp_path, between=stop)
+    assert (tmp_path / "queries" / "round_01.npz").exists()
+    hold(people.new_rounds(tmp_path, TRUTH), tmp_path, picker=people.Picker())
+    assert len(records(tmp_path)) == 1
+
+
+def test_answers_that_another_program_has_written_are_read(tmp_path):
+    class Aside:
+        """Stands for a program that writes the file while the oracle is asked."""
+
+        def ask(self, queries):
+            rounds.answers.write(TRUTH.ask(queries))
+            return Pending(queries, "there") if queries.round == 1 else TRUTH.ask(queries)
+
+    for number in (1, 2):
+        rounds = people.new_rounds(tmp_path, Aside())
+        hold(rounds, tmp_path, number, people.Picker(number * 5))
+        assert len(rounds.answers.rounds) == number
 
 
 class None_:  # noqa: N801 - stands for no oracle at all
