@@ -33,7 +33,7 @@ _ID = re.compile("[0-9a-f]{32}")
 _LONGEST = 86_400.0  # seconds for an answer; more was a page left open
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _PAGES = {"/": "page.html", "/summary": "summary.html"}
-_STATIC = ("page.css", "page.js", "summary.js", "icon.svg")
+_STATIC = ("page.css", "page.js", "pictures.js", "summary.js", "icon.svg")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, which the page shows
