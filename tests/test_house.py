@@ -24,7 +24,7 @@ FLOORS = (
     {"methods", "reporting"},
     {"config"},
     {"run"},
-    {"main", "sweep"},
+    {"annotate", "main", "sweep"},
 )
 # Fewer than the floors would admit.
 ONLY = {"acquisition": {"errors", "label_space", "platform", "plugins", "resize"}}
@@ -52,6 +52,7 @@ TESTED_ELSEWHERE = {
     "cbda_jax.acquisition.selection.local_maxima": "acquisition/selection/test_select.py",
     "cbda_jax.acquisition.selection.tournament": "acquisition/selection/test_select.py",
     "cbda_jax.acquisition.selection.vector_memory": "acquisition/selection/test_select.py",
+    "cbda_jax.annotate.__main__": "annotate/test_main.py",
     "cbda_jax.annotation.round_files": "annotation/test_answer_log.py",
     "cbda_jax.config.data_fields": "config/test_fields.py",
     "cbda_jax.data.datasets.acdc": "data/datasets/test_published.py",

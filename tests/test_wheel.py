@@ -63,6 +63,10 @@ def test_all_configs_come_along_and_load(site, tmp_path):
     beside = {path.stem for path in (waiting.ROOT / "configs").glob("*.py")} - {"__init__"}
     assert {name for name in names if "/" not in name} == beside
     assert "sweeps/synthetic_pretrained" in names
+    static = "cbda_jax/annotate/static"
+    beside = {path.name for path in (waiting.ROOT / static).iterdir()}
+    assert {path.name for path in (site / static).iterdir()} == beside
+    assert "page.html" in beside
     done = python(site, tmp_path, "-m", "cbda_jax.main", "--config=configs/synthia2cty.py")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --config: configs/synthia2cty.py not found, expected")

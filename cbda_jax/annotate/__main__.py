@@ -181,6 +181,7 @@ def _serve(desk: Desk, flags: argparse.Namespace, names: set[str]) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -188,7 +189,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        # Who opens an address at once waits for the server, and is not turned away.
+        listening.listen()
     except OSError as error:
+        if listening is not None:
+            listening.close()
         raise InputError(
             f"--host, --port: {host} {port} cannot be listened to ({error.strerror or error}), "
             "expected an address of this machine and a free port; choose another, or --port=0"

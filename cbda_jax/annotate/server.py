@@ -23,6 +23,7 @@ from cbda_jax.annotate.guard import Guard, Rate
 from cbda_jax.annotate.pictures import VIEWS, window
 from cbda_jax.annotation import UNANSWERED
 from cbda_jax.annotation.people import Event, Round, Task
+from cbda_jax.annotation.people.events import problem
 from cbda_jax.errors import InputError
 
 AHEAD = 5
@@ -33,7 +34,7 @@ _ID = re.compile("[0-9a-f]{32}")
 _LONGEST = 86_400.0  # seconds for an answer; more was a page left open
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _PAGES = {"/": "page.html", "/summary": "summary.html"}
-_STATIC = ("page.css", "page.js", "summary.js", "icon.svg")
+_STATIC = ("page.css", "page.js", "pictures.js", "summary.js", "icon.svg")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, which the page shows
@@ -235,7 +236,15 @@ class _Server:
             seconds=_seconds(sent.get("seconds")),
             time=time.time(),
         )
-        new = round_.record(event)
+        side, classes = 2 * queries.radius + 1, self._desk.space.num_classes
+        wrong = problem(event, len(queries), side, classes)
+        if wrong is not None:
+            raise InputError(f"round {queries.round}: {wrong}")
+        try:
+            new = round_.record(event)
+        except InputError as error:
+            # Nothing is wrong with it: a page keeps what cannot be written now, and tries again.
+            raise Refused(409 if round_.closed else 503, str(error)) from error
         self._desk.noticed()
         return {"saved": True, "new": new, **self._standing(round_, person)}
 

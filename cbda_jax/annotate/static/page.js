@@ -9,7 +9,6 @@ const TIMEOUT_MS = 8000;
 const RETRY_MS = [500, 1000, 2000, 4000];
 const ASK_AGAIN_MS = 3000;
 const ZOOMS = [4, 6, 8, 12, 16, 24, 32];
-const MOST_PICTURES = 40; // queries whose pictures are kept
 
 const $ = (id) => document.getElementById(id);
 const s = {
@@ -25,6 +24,7 @@ const s = {
   shownAt: 0,
   pressedAt: 0,
   zoom: 3,
+  zoomBefore: 3, // it was near for single pixels
   light: 0,
   byPixel: false,
   cell: 0,
@@ -236,145 +236,6 @@ function nothing(why, then) {
   }, ASK_AGAIN_MS);
 }
 
-// ------------------------------------------------------------------ pictures
-
-const pictures = new Map(); // query -> view -> image
-
-function prepare(task) {
-  s.known.set(task.query, task);
-  if (pictures.has(task.query)) return pictures.get(task.query);
-  const views = {};
-  for (const view of ["crop", "around", "whole"]) {
-    const image = new Image();
-    image.src = `/image/${task.query}.jpg?view=${view}&of=${s.about.checksum.slice(0, 12)}`;
-    image.decode().then(() => { views[view] = image; }, () => pictures.delete(task.query))
-      .then(() => { if (s.task && s.task.query === task.query) draw(); });
-  }
-  pictures.set(task.query, views);
-  for (const query of pictures.keys()) {
-    if (pictures.size <= MOST_PICTURES) break;
-    pictures.delete(query);
-  }
-  return views;
-}
-
-function draw() {
-  const task = s.task;
-  const views = task && pictures.get(task.query);
-  if (!task) return;
-  if (!views || !views.crop) {
-    // Not fetched, or not yet: nobody answers what is not seen.
-    clearTimeout(draw.timer);
-    draw.timer = setTimeout(() => { if (s.task === task && !s.ready) { prepare(task); draw(); } }, 1000);
-    return;
-  }
-  for (const view of ["crop", "around", "whole"]) if (views[view]) drawView(view, views[view]);
-  if (s.ready) return;
-  s.ready = true;
-  s.shownAt = performance.now();
-  $("main").dataset.query = task.query;
-  if (s.pressedAt) {
-    const from = s.pressedAt;
-    s.pressedAt = 0;
-    requestAnimationFrame(() => { $("main").dataset.ms = (performance.now() - from).toFixed(1); });
-  }
-}
-
-function drawView(view, image) {
-  const canvas = $(view);
-  const task = s.task;
-  let [top, left, height, width] = task.views[view];
-  const ratio = window.devicePixelRatio || 1;
-  const across = canvas.clientWidth;
-  if (!across) return;
-  let scale = across / width;
-  if (view === "crop") {
-    scale = ZOOMS[s.zoom];
-    const shown = [canvas.clientHeight / scale, across / scale];
-    [top, left] = [task.row + 0.5 - shown[0] / 2, task.col + 0.5 - shown[1] / 2];
-    canvas.height = Math.round(canvas.clientHeight * ratio);
-  } else {
-    canvas.height = Math.round(height * scale * ratio);
-  }
-  canvas.width = Math.round(across * ratio);
-  const c = canvas.getContext("2d");
-  c.setTransform(ratio, 0, 0, ratio, 0, 0);
-  c.imageSmoothingEnabled = view !== "crop";
-  const [y, x, h, w] = task.views[view];
-  const box = [(x - left) * scale, (y - top) * scale, w * scale, h * scale];
-  // A picture may reach beyond the image, where there is nothing to see.
-  c.save();
-  c.beginPath();
-  c.rect(-left * scale, -top * scale, task.width * scale, task.height * scale);
-  c.clip();
-  c.drawImage(image, ...box);
-  light(c, image, box);
-  c.restore();
-  const side = 2 * task.radius + 1;
-  const corner = [(task.col - task.radius - left) * scale, (task.row - task.radius - top) * scale];
-  if (view === "crop" && s.byPixel) cells(c, corner, scale, side);
-  outline(c, corner, Math.max(side * scale, view === "crop" ? 1 : 7), side * scale, view === "crop");
-}
-
-// Brighter: added to itself; darker: under grey. Of filters not all browsers know.
-function light(c, image, box) {
-  c.save();
-  c.globalCompositeOperation = s.light > 0 ? "lighter" : "source-over";
-  for (let left = Math.abs(s.light) / 2; left > 0; left -= 1) {
-    c.globalAlpha = Math.min(left, 1);
-    if (s.light > 0) c.drawImage(image, ...box);
-    else { c.globalAlpha *= 0.5; c.fillStyle = "#000"; c.fillRect(...box); }
-  }
-  c.restore();
-}
-
-// White within black: one of them stands out from any picture. Around the pixels, never over them.
-function outline(c, [x, y], length, inner, ticks) {
-  const middle = [x + inner / 2, y + inner / 2];
-  const half = length / 2;
-  for (const [colour, thick, off] of [["#000", 6, 3], ["#fff", 2, 2]]) {
-    c.strokeStyle = colour;
-    c.lineWidth = thick;
-    const far = half + off;
-    c.strokeRect(middle[0] - far, middle[1] - far, 2 * far, 2 * far);
-    if (!ticks) continue;
-    c.beginPath();
-    for (const [i, j] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      c.moveTo(middle[0] + i * (far + 3), middle[1] + j * (far + 3));
-      c.lineTo(middle[0] + i * (far + 14), middle[1] + j * (far + 14));
-    }
-    c.stroke();
-  }
-}
-
-function cells(c, [x, y], scale, side) {
-  c.font = `600 ${Math.min(Math.max(scale * 0.7, 8), 18)}px monospace`;
-  c.textAlign = "center";
-  c.textBaseline = "middle";
-  for (let i = 0; i < side * side; i += 1) {
-    const at = [x + (i % side) * scale, y + Math.floor(i / side) * scale];
-    c.lineWidth = 1;
-    c.strokeStyle = "rgb(255 255 255 / 60%)";
-    c.strokeRect(at[0] + 0.5, at[1] + 0.5, scale - 1, scale - 1);
-    if (s.patch[i] !== UNANSWERED) {
-      const text = s.patch[i] === VOID ? "v" : s.about.classes[s.patch[i]].key || "\u2022";
-      const middle = [at[0] + scale / 2, at[1] + scale / 2 + 1];
-      c.lineWidth = 3;
-      c.strokeStyle = "#000";
-      c.strokeText(text, ...middle);
-      c.fillStyle = "#fff";
-      c.fillText(text, ...middle);
-    }
-    if (i === s.cell) {
-      for (const [colour, thick] of [["#000", 4], ["#fc0", 2]]) {
-        c.strokeStyle = colour;
-        c.lineWidth = thick;
-        c.strokeRect(at[0] + 2, at[1] + 2, scale - 4, scale - 4);
-      }
-    }
-  }
-}
-
 // ------------------------------------------------------------------ what is shown beside them
 
 function setUp(about) {
@@ -425,6 +286,7 @@ function show(task) {
   $("looking").hidden = $("answering").hidden = false;
   s.task = task;
   s.ready = false;
+  if (s.byPixel) s.zoom = s.zoomBefore;
   s.byPixel = false;
   s.last = null;
   s.cell = Math.floor((2 * task.radius + 1) ** 2 / 2);
@@ -435,18 +297,6 @@ function show(task) {
   const kinds = task.answer ? [...new Set(task.answer.filter((v) => v !== UNANSWERED))] : [];
   $("before").textContent = kinds.length ? `You answered: ${kinds.map(named).join(", ")}. Another answer takes its place.` : "";
   for (const button of $("classes").children) button.classList.toggle("was", kinds.includes(Number(button.dataset.index)));
-  const guess = $("guess");
-  guess.disabled = task.guess === null;
-  guess.replaceChildren();
-  if (task.guess === null) {
-    guess.textContent = "The network's guess is not shown for this one";
-  } else {
-    const note = document.createElement("span");
-    note.className = "note";
-    note.textContent = "the network's guess";
-    const c = s.about.classes[task.guess];
-    guess.append(...face({ ...c, key: "Enter" }), note);
-  }
   $("caption").textContent = `whole image: ${task.image}`;
   $("caption").title = task.image;
   $("crop").setAttribute("aria-label", `Pixels around row ${task.row}, column ${task.col} of ${task.image}`);
@@ -456,6 +306,25 @@ function show(task) {
   showPixels();
   $("spoken").textContent = `Query ${task.query + 1}. ${task.guess === null ? "No guess" : `Guess: ${named(task.guess)}`}`;
   draw();
+}
+
+// What Enter does.
+function showGuess() {
+  const { task } = s;
+  const guess = $("guess");
+  guess.disabled = task.guess === null && !s.byPixel;
+  if (s.byPixel) {
+    const key = document.createElement("kbd");
+    key.textContent = "Enter";
+    guess.replaceChildren(key, "send the pixels");
+  } else if (task.guess === null) {
+    guess.textContent = "The network's guess is not shown for this one";
+  } else {
+    const note = document.createElement("span");
+    note.className = "note";
+    note.textContent = "the network's guess";
+    guess.replaceChildren(...face({ ...s.about.classes[task.guess], key: "Enter" }), note);
+  }
 }
 
 function blank(task) {
@@ -470,14 +339,15 @@ function inside(task, i) {
   return row >= 0 && row < task.height && col >= 0 && col < task.width;
 }
 
-function fitting(task) {
-  const most = $("crop").clientWidth / (2 * (2 * task.radius + 1));
-  return Math.max(0, ZOOMS.findLastIndex((zoom) => zoom <= Math.min(12, most)));
+function fitting(task, nearest = 12) {
+  const most = $("crop").clientHeight / (2 * (2 * task.radius + 1));
+  return Math.max(0, ZOOMS.findLastIndex((zoom) => zoom <= Math.min(nearest, most)));
 }
 
 function showPixels() {
   $("pixels").setAttribute("aria-pressed", s.byPixel);
   $("rest").hidden = !s.byPixel;
+  showGuess();
   $("zoom").textContent = `${ZOOMS[s.zoom]} \u00d7`;
 }
 
@@ -585,6 +455,12 @@ function shine(step) {
 function togglePixels() {
   if (!s.about.radius || !s.ready) return;
   s.byPixel = !s.byPixel;
+  if (s.byPixel) {
+    s.zoomBefore = s.zoom;
+    s.zoom = Math.max(s.zoom, fitting(s.task, ZOOMS.at(-1)));
+  } else {
+    s.zoom = s.zoomBefore;
+  }
   // From the first pixel on.
   s.cell = s.byPixel ? Math.max(0, s.patch.findIndex((_, i) => inside(s.task, i))) : s.cell;
   showPixels();

@@ -57,7 +57,7 @@ function show(found) {
   const classes = Object.entries(progress.by_class).sort((a, b) => b[1] - a[1]);
   table("classes", ["class", "pixels", "share"], classes.map(([id, n]) => [named(id), number(n), percent(n / all)]));
   const kinds = { cohen: "Cohen's kappa", fleiss: "Fleiss' kappa" };
-  const seen = (kind) => `${percent(anchoring[kind].share)} of ${number(anchoring[kind].answers)}`;
+  const seen = (kind) => (anchoring[kind].answers ? `${percent(anchoring[kind].share)} of ${number(anchoring[kind].answers)}` : "none yet");
   const guesses = `Answers that equal the network's guess: ${seen("shown")} where it was shown, ${seen("hidden")} where it was hidden.`;
   $("kappa").textContent = agreement
     ? `${kinds[agreement.kind]} ${fixed(agreement.kappa, 3)}, ${percent(agreement.equal)} equal, of ${number(agreement.pixels)} pixels in ${number(agreement.queries)} queries that two or more of ${agreement.people} people answered. ${guesses}`
@@ -69,7 +69,7 @@ function show(found) {
   }
   $("left").textContent = found.closed
     ? "It is closed. The run goes on with its answers."
-    : `${number(progress.left)} queries wait for an answer, ${number(progress.skipped)} of them were skipped by somebody.`;
+    : `${number(progress.left)} queries wait for an answer; skipped by somebody: ${number(progress.skipped)}.`;
   $("close").disabled = found.closed;
 }
 
