@@ -57,6 +57,7 @@ def create_app(
     names: Collection[str],
     trusted: Collection[str] = (),
     rate: tuple[float | int, int] = (30, 300),
+    strangers: tuple[float | int, int] = (5, 50),
 ) -> Starlette:
     """The application that serves a desk.
 
@@ -65,8 +66,9 @@ def create_app(
         names: host names and addresses that the server goes by; see `Guard`.
         trusted: as there.
         rate: requests a second that each person may make in the long run, and at once.
+        strangers: the same of each address that shows no token that is known.
     """
-    server = _Server(desk, Rate(*rate), Rate(5, 50))
+    server = _Server(desk, Rate(*rate), Rate(*strangers))
     pages_of_people = [Route(path, server.page, methods=["GET"]) for path in _PAGES]
     return Starlette(
         routes=[

@@ -147,7 +147,8 @@ def test_the_files_of_the_pages(opened):
 
 def test_rates(make_desk):
     desk = make_desk()
-    app = create_app(desk, names={"127.0.0.1"}, rate=(0.001, 5))
+    slow = {"rate": (0.001, 5), "strangers": (0.001, 50)}
+    app = create_app(desk, names={"127.0.0.1"}, **slow)
     ada, ben = enter(app, desk, "Ada"), enter(app, desk, "Ben")
     found = [ada.get("/api/progress").status_code for _ in range(8)]
     assert found == [200] * 4 + [429] * 4  # the page was the first

@@ -45,7 +45,7 @@ def test_a_missing_one_lists_what_comes_along(elsewhere, name):
     with pytest.raises(InputError) as error:
         config_files.find(name)
     assert str(error.value).startswith(f"{name.partition(':')[0]} not found, expected a file or")
-    assert "gta2city, sweeps/camvid" in str(error.value)
+    assert "gta2city, sweeps/answers" in str(error.value)
     with pytest.raises(InputError, match=r"did you mean 'synthetic'\?"):
         config_files.find("configs/sinthetic.py")
 
