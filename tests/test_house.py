@@ -53,6 +53,7 @@ TESTED_ELSEWHERE = {
     "cbda_jax.acquisition.selection.tournament": "acquisition/selection/test_select.py",
     "cbda_jax.acquisition.selection.vector_memory": "acquisition/selection/test_select.py",
     "cbda_jax.annotate.__main__": "annotate/test_main.py",
+    "cbda_jax.annotation.asking": "annotation/test_oracles.py",
     "cbda_jax.annotation.round_files": "annotation/test_answer_log.py",
     "cbda_jax.config.data_fields": "config/test_fields.py",
     "cbda_jax.data.datasets.acdc": "data/datasets/test_published.py",

@@ -11,16 +11,9 @@ from cbda_jax.annotation.answers import (
     cut,
     known_label,
 )
+from cbda_jax.annotation.asking import AnswersPending, Oracle, Pending, Setting
 from cbda_jax.annotation.cost import Cost, CountsAnswers, answers_per_query, cost_of
-from cbda_jax.annotation.oracles import (
-    ORACLES,
-    SIMULATED,
-    AnswersPending,
-    Oracle,
-    Pending,
-    Setting,
-    create_oracle,
-)
+from cbda_jax.annotation.oracles import ORACLES, SIMULATED, create_oracle
 from cbda_jax.annotation.queries import ImageSizes, Queries, queried_mask
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.annotation.simulated import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cbda_jax.annotation.answer_log import AnswerLog
 from cbda_jax.annotation.answers import Answers
-from cbda_jax.annotation.oracles import Pending, Setting
+from cbda_jax.annotation.asking import Pending, Setting
 from cbda_jax.annotation.people.asked import Asked, read_asked, write_asked
 from cbda_jax.annotation.people.disks import network_file_system
 from cbda_jax.annotation.people.freeze import answers_of, ledger_path
