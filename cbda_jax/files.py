@@ -46,6 +46,32 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file, whole or not at all.
+
+    Raises:
+        InputError: as `write_atomic`.
+    """
+    write_atomic(path, lambda file: file.write(content))
+
+
+def check_new_folder(path: Path, flag: str) -> None:
+    """Checks that a folder for new files holds none, so that nothing of somebody's is overwritten.
+
+    Args:
+        path: of the folder, which need not be there.
+        flag: that names it.
+
+    Raises:
+        InputError: it holds something, or is a file.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(
+            f"{path}: files found, expected a new or an empty folder; remove it, or name another "
+            f"one ({flag})"
+        )
+
+
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Writes arrays by name as a compressed .npz, whole or not at all.
 
@@ -55,7 +81,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     # In memory first: a zip file that meets a full disk half-way cannot even be closed.
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_atomic(path, lambda file: file.write(content.getbuffer()))
+    write_bytes(path, content.getbuffer())
 
 
 def json_text(value: Any, **options: Any) -> str:

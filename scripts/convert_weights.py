@@ -62,7 +62,7 @@ def convert(source: Path, target: Path) -> str:
     model = nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))
     found = weights.matches(model, arrays, where=f"weights {source}:")
     content = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in sorted(arrays.items())}
-    files.write_atomic(target, lambda file: file.write(safetensors.numpy.save(content)))
+    files.write_bytes(target, safetensors.numpy.save(content))
     whole = any(models.is_head(path) for path, _, _ in found)
     part = f"{name}, {num_classes} classes" if whole else f"the backbone of {name}"
     return f"{target}: {len(content)} arrays, {part}"

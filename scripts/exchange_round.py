@@ -31,7 +31,7 @@ from cbda_jax.config import data_sets
 from cbda_jax.data import images, labels
 from cbda_jax.data.encoding import LabelEncoding
 from cbda_jax.errors import InputError
-from cbda_jax.files import write_atomic
+from cbda_jax.files import check_new_folder, write_bytes
 from cbda_jax.label_space import LabelSpace, palette_of
 from cbda_jax.run.workdir import check_run, read_config
 
@@ -155,11 +155,7 @@ def export(
     Raises:
         InputError: the folder holds files, or cannot be written to.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{out}: files found, expected a new or an empty folder; remove it, or name another "
-            "one (--out)"
-        )
+    check_new_folder(out, "--out")
     if kind == "label_studio":
         local = f"/data/local-files/?d={out.absolute().name}/"
         files = label_studio.files(sheet, local if prefix is None else prefix)
@@ -169,13 +165,13 @@ def export(
         files = masks.files(sheet)
         for image_id, drawn in masks.draw(sheet):
             for folder, mask in drawn.items():
-                _write(out / folder / f"{image_id}.png", images.encode(mask))
+                write_bytes(out / folder / f"{image_id}.png", images.encode(mask))
     if photograph is not None:
         for image_id in tqdm(sorted(sheet.queries.places), "images", unit="image", disable=None):
             content = images.encode(photograph(image_id))
-            _write(out / "images" / f"{image_id}.png", content)
+            write_bytes(out / "images" / f"{image_id}.png", content)
     for name, content in files.items():
-        _write(out / name, content)
+        write_bytes(out / name, content)
 
 
 def take(sheet: Sheet, kind: str, path: Path, workdir: Path, person: str, end: bool = False) -> str:
@@ -294,10 +290,6 @@ def _content(path: Path) -> bytes:
             f"{path}: cannot be read ({error.strerror or error}); name the file that the tool "
             "exported"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomic(path, lambda file: file.write(content))
 
 
 if __name__ == "__main__":

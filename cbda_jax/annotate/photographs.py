@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cbda_jax import console
+from cbda_jax.annotation import image_sizes
 from cbda_jax.config import data_sets
 from cbda_jax.data import images, prepare
 from cbda_jax.data.datasets.folders import PairBuilder
@@ -61,12 +62,7 @@ def open_target(folder: Path, data_dir: Path | None = None) -> Target:
                 files.pop(image_id, None)
         return stored.image(index[image_id])
 
-    sizes = zip(stored.ids, stored.sizes.tolist(), strict=True)
-    return Target(
-        data_sets.space(config),
-        read,
-        {image_id: (height, width) for image_id, (height, width) in sizes},
-    )
+    return Target(data_sets.space(config), read, image_sizes(stored.ids, stored.sizes))
 
 
 def _files(config: assembly.Config) -> dict[str, Pair]:

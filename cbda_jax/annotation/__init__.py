@@ -14,7 +14,7 @@ from cbda_jax.annotation.answers import (
 from cbda_jax.annotation.asking import AnswersPending, Oracle, Pending, Setting
 from cbda_jax.annotation.cost import Cost, CountsAnswers, answers_per_query, cost_of
 from cbda_jax.annotation.oracles import ORACLES, SIMULATED, create_oracle
-from cbda_jax.annotation.queries import ImageSizes, Queries, queried_mask
+from cbda_jax.annotation.queries import ImageSizes, Queries, image_sizes, queried_mask
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.annotation.simulated import (
     CentreOracle,
@@ -53,6 +53,7 @@ __all__ = [
     "counts",
     "create_oracle",
     "cut",
+    "image_sizes",
     "known_label",
     "label_entropy",
     "queried_mask",

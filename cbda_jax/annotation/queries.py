@@ -76,6 +76,16 @@ class Queries:
         return {image_id: (self.row[own], self.col[own]) for image_id, own in self.places.items()}
 
 
+def image_sizes(
+    image_ids: Sequence[str], sizes: Int32[np.ndarray, "images 2"]
+) -> dict[str, tuple[int, int]]:
+    """(height, width) by image id, of a table of sizes in the order of the ids."""
+    rows: list[list[int]] = sizes.tolist()
+    return {
+        image_id: (height, width) for image_id, (height, width) in zip(image_ids, rows, strict=True)
+    }
+
+
 def queried_mask(
     row: Int32[np.ndarray, " n"], col: Int32[np.ndarray, " n"], shape: Sequence[int], radius: int
 ) -> Bool[np.ndarray, "height width"]:

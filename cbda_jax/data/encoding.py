@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cbda_jax.errors import InputError, near
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 from cbda_jax.label_space import IGNORE, LabelSpace
 
 Colour = tuple[int, int, int]
@@ -198,7 +198,7 @@ def write_labelling(directory: str | os.PathLike[str], labelling: Labelling) -> 
         "unlabelled": labelling.unlabelled,
     }
     text = json.dumps(content, indent=1) + "\n"
-    write_atomic(labelling_path(directory), lambda file: file.write(text.encode()))
+    write_bytes(labelling_path(directory), text.encode())
 
 
 def read_labelling(directory: str | os.PathLike[str]) -> Labelling | None:

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.console import duration
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 from cbda_jax.reporting import gallery, labelled, people, plots
 from cbda_jax.reporting.tables import count, hours, lowest_class, of_budget, paid, percent
 from cbda_jax.reporting.writers import read_metrics
@@ -105,7 +105,7 @@ def write_report(
     environment.filters["unbroken"] = lambda text: _NUMBER_GAP.sub("\u00a0", text)
     html = environment.from_string(template.read_text(encoding="utf-8")).render(context)
     path = workdir / "report" / "index.html"
-    write_atomic(path, lambda file: file.write(html.encode()))
+    write_bytes(path, html.encode())
     return path
 
 

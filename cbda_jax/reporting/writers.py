@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cbda_jax.errors import InputError
-from cbda_jax.files import json_text, write_atomic
+from cbda_jax.files import json_text, write_bytes
 from cbda_jax.reporting.events import EventFile
 
 
@@ -46,7 +46,7 @@ class MetricWriter:
                 if record["step"] <= resume_step and not record.get("final")
             )
             if kept != content:
-                write_atomic(self._path, lambda file: file.write(kept))
+                write_bytes(self._path, kept)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: a buffer that cannot be written raises again when it is closed.

@@ -219,14 +219,13 @@ def create_oracle(
     Raises:
         InputError: there is none of this name.
     """
-    sizes = ((int(height), int(width)) for height, width in pool.sizes)
     setting = annotation.Setting(
         pool,
         space.classes,
         workdir,
         seed=config.seed,
         threads=config.data.threads,
-        sizes=dict(zip(pool.ids, sizes, strict=True)),
+        sizes=annotation.image_sizes(pool.ids, pool.sizes),
         redundancy=config.annotation.redundancy,
         hidden=config.annotation.hidden,
         noise=config.annotation.noise,

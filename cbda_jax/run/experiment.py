@@ -13,7 +13,7 @@ from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 from cbda_jax.run import assembly, checks, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
@@ -368,7 +368,7 @@ class Experiment:
             native = images.resize_label(prediction, (height, width))
             content = labels.write(native, data.encoding, space)
             path = self.folder / "predictions" / f"{data.ids[index]}_pred.png"
-            write_atomic(path, lambda file: file.write(content))
+            write_bytes(path, content)
 
         with console.progress(
             len(data), f"evaluate {name}", unit="image", enabled=final

@@ -16,7 +16,7 @@ from cbda_jax.data import images, labels, pipeline, prepare
 from cbda_jax.data.encoding import LabelEncoding
 from cbda_jax.data.image_folder import ImageFolder
 from cbda_jax.errors import InputError
-from cbda_jax.files import write_atomic
+from cbda_jax.files import check_new_folder, write_bytes
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.run import assembly, checks, workdir
 from cbda_jax.run.evaluator import Evaluator
@@ -61,7 +61,7 @@ def predict(
     """
     check(config)
     out = folder / "predicted" if out is None else out
-    hosts.first(lambda: _check_empty(out))
+    hosts.first(lambda: check_new_folder(out, "--out"))
     space = data_sets.space(config)
     encoding = encoding_of_target(config, space)
     records = _open(config, images_in)
@@ -88,13 +88,15 @@ def predict(
     def keep(index: int, prediction: np.ndarray) -> None:
         height, width = records.native_sizes[index].tolist()
         label = images.resize_label(prediction, (height, width))
-        write(out / "labels" / f"{records.ids[index]}.png", labels.write(label, encoding, space))
+        write_bytes(
+            out / "labels" / f"{records.ids[index]}.png", labels.write(label, encoding, space)
+        )
         image = (
             records.photograph(index)
             if isinstance(records, ImageFolder)
             else images.resize_image(records.image(index), (height, width))
         )
-        write(
+        write_bytes(
             out / "overlays" / f"{records.ids[index]}.png",
             images.encode(overlay(image, label, space)),
         )
@@ -125,15 +127,6 @@ def overlay(
     """The palette over a photograph, half of each; RGB uint8."""
     mixed = _LABEL_SHARE * space.colour(label) + (1 - _LABEL_SHARE) * image
     return mixed.round().astype(np.uint8)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    write_atomic(path, lambda file: file.write(content))
 
 
 def _open(config: assembly.Config, images_in: Path | None) -> Predicted:
@@ -176,11 +169,3 @@ def _state(
     step, state = found
     console.say(f"{folder}: the network of step {step}")
     return state
-
-
-def _check_empty(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{out}: files found, expected a new or an empty folder for predictions; remove it, or "
-            "name another one (--out)"
-        )

@@ -111,10 +111,7 @@ class Rounds:
         wait_s: float | int | None = None,
     ):
         self.log = annotation.QueryLog(workdir / "queries")
-        self.sizes: dict[str, tuple[int, int]] = {
-            image_id: (height, width)
-            for image_id, (height, width) in zip(pool.ids, pool.sizes.tolist(), strict=True)
-        }
+        self.sizes = annotation.image_sizes(pool.ids, pool.sizes)
         self.log.check_pool(self.sizes)
         self.answers = annotation.AnswerLog(
             workdir / "answers", self.log, classes=space.classes, sizes=self.sizes

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from cbda_jax import checkpoints
 from cbda_jax.config import FIELDS, Field, base, field_of, flat
 from cbda_jax.errors import InputError
-from cbda_jax.files import json_text, write_atomic
+from cbda_jax.files import json_text, write_bytes
 from cbda_jax.runtime import lock
 
 # Beside the fields, what the files that they name hold.
@@ -157,4 +157,4 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
 def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON, whole or not at all; numbers that are not finite are null."""
     text = json_text(value, indent=2, sort_keys=True) + "\n"
-    write_atomic(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode())

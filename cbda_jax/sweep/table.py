@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cbda_jax import annotation, reporting
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 from cbda_jax.run.workdir import read_result
 from cbda_jax.sweep.plan import Plan
 
@@ -249,10 +249,10 @@ def write_tables(
         InputError: the folder cannot be written to.
     """
     text = csv_text(rows)
-    write_atomic(folder / f"{name}.csv", lambda file: file.write(text.encode()))
+    write_bytes(folder / f"{name}.csv", text.encode())
     page = markdown(rows, plan, f"Sweep of {plan.config}", images)
     path = folder / f"{name}.md"
-    write_atomic(path, lambda file: file.write(page.encode()))
+    write_bytes(path, page.encode())
     return path
 
 

@@ -13,7 +13,7 @@ from cbda_jax.annotation.answers import UNANSWERED
 from cbda_jax.annotation.exchange.sheet import Sheet
 from cbda_jax.annotation.people import Event
 from cbda_jax.errors import InputError, near
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 
 _SHOWN = 20  # of each kind of problem in the one line of an error
 _LONGEST = 200  # of a text in it, that a file may make as long as it likes
@@ -62,7 +62,7 @@ class Imported:
             # Names of files may be no Unicode.
             content = "".join(lines).encode(errors="backslashreplace")
             try:
-                write_atomic(listing, lambda file: file.write(content))
+                write_bytes(listing, content)
                 message += f"; all of them are in {listing}"
             # What is wrong with the file matters more.
             except InputError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.annotation.round_files import RESTORE
 from cbda_jax.errors import InputError
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 
 _VERSION = 1
 
@@ -67,7 +67,7 @@ def write_asked(answers: Path, asked: Asked) -> None:
         "size_of": [place[tuple(asked.sizes[image_id])] for image_id in ids],
     }
     text = json.dumps(content) + "\n"
-    write_atomic(asked_path(answers, asked.round), lambda file: file.write(text.encode()))
+    write_bytes(asked_path(answers, asked.round), text.encode())
 
 
 def read_asked(answers: Path, queries: Queries) -> Asked | None:

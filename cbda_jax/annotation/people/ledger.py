@@ -19,7 +19,7 @@ from cbda_jax.annotation.people.store import NAMES, RESTORE, Registered, Store
 from cbda_jax.annotation.people.tasks import Parts, Round
 from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.errors import InputError
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 
 __all__ = ["Event", "Ledger", "read_round"]
 
@@ -175,7 +175,7 @@ class Ledger:
             for row in self._store.rows("events"):
                 lines.writerow([*row[:patch], " ".join(map(str, row[patch])), *row[patch + 1 :]])
         content = text.getvalue().encode()
-        write_atomic(path, lambda file: file.write(content))
+        write_bytes(path, content)
 
     def backup(self, path: Path) -> None:
         """Copies the ledger to another file, which is whole or not there.

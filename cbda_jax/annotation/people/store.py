@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 from cbda_jax.annotation.people.disks import network_file_system
 from cbda_jax.annotation.people.events import Event
 from cbda_jax.errors import InputError
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_atomic, write_bytes
 
 try:
     import fcntl
@@ -215,7 +215,7 @@ class Store:
         with contextlib.closing(sqlite3.connect(":memory:")) as empty:
             empty.executescript(_schema())
             content = empty.serialize()
-        write_atomic(self.path, lambda file: file.write(content))
+        write_bytes(self.path, content)
 
     def _check(self) -> None:
         """Reads every row before anything is written."""

@@ -1,5 +1,8 @@
 """What all builders of labelled images share: what a record holds, and what its labels mean."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +12,11 @@ from jaxtyping import UInt8
 from cbda_jax.data import images
 from cbda_jax.data.encoding import LabelEncoding, Labelling, write_labelling
 from cbda_jax.label_space import LabelSpace, label_space
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Eight letters for the end of the name of a prepared folder, by what it was made of."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -3,8 +3,6 @@
 import collections
 import concurrent.futures
 import dataclasses
-import hashlib
-import json
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from cbda_jax.data import images, labels
 from cbda_jax.data.datasets import sources
-from cbda_jax.data.datasets.base import LabelledBuilder
+from cbda_jax.data.datasets.base import LabelledBuilder, digest
 from cbda_jax.data.datasets.pairs import Pair, read_list, select
 from cbda_jax.data.index import Index, write_index
 from cbda_jax.errors import InputError
@@ -85,8 +83,7 @@ class SourceConfig(tfds.core.BuilderConfig):
             self.mapping = dict(sorted(self.mapping.items()))
             sources["mapping"] = self.mapping
         if sources:
-            digest = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
-            self.name += f"_{digest[:8]}"
+            self.name += f"_{digest(sources)}"
 
 
 class PairBuilder(LabelledBuilder, skip_registration=True):

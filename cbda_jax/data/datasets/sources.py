@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cbda_jax.data.datasets.pairs import Pair
 from cbda_jax.data.datasets.trees import File
-from cbda_jax.files import write_atomic
+from cbda_jax.files import write_bytes
 
 
 class Stamp(NamedTuple):
@@ -177,7 +177,7 @@ def _below(name: str, root: str | os.PathLike[str]) -> str:
 
 def _write(path: Path, stamps: dict[str, Stamp]) -> None:
     text = json.dumps({name: list(stamp) for name, stamp in stamps.items()}, indent=0) + "\n"
-    write_atomic(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def _try_to_write(path: Path, stamps: dict[str, Stamp]) -> None:

@@ -1,15 +1,13 @@
 """The TFDS data set `synthetic_city`: scenes drawn on first use, kept as ArrayRecord files."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from cbda_jax.data.datasets.base import LabelledBuilder
+from cbda_jax.data.datasets.base import LabelledBuilder, digest
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.datasets.synthetic_city.scene import VERSION, draw_scene
 from cbda_jax.errors import InputError
@@ -74,8 +72,7 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
             self.name += f"_s_{space.name}"
         if self.mapping is not None:
             self.mapping = dict(sorted(self.mapping.items()))
-            digest = hashlib.sha256(json.dumps(self.mapping, sort_keys=True).encode()).hexdigest()
-            self.name += f"_{digest[:8]}"
+            self.name += f"_{digest(self.mapping)}"
         self.description = f"{counts} scenes of {self.height} x {self.width} pixels"
 
     def scenes(self, split: str) -> int:
