@@ -175,9 +175,9 @@ def export(
 
 
 def take(sheet: Sheet, kind: str, path: Path, workdir: Path, person: str, end: bool = False) -> str:
-    """Takes the answers of a file into the ledger of the run, all or none.
+    """Takes the answers of a file into the ledger of the run, all or none, also if it is killed.
 
-    Killed in between, the same command takes the rest. The same file once more changes nothing.
+    The same file once more changes nothing.
 
     Args:
         sheet: the round.
@@ -208,7 +208,7 @@ def take(sheet: Sheet, kind: str, path: Path, workdir: Path, person: str, end: b
         answers = [
             *imported.events(sheet, person=person, checksum=checksum, time=time.time()),
         ]
-        new = sum(map(round_now.record, answers))
+        new = round_now.record_all(answers)
         left = round_now.progress().left
         said = (
             f"{path}: answers to {len(answers)} of {len(sheet.queries)} queries of round {number} "

@@ -293,7 +293,7 @@ def test_a_disk_that_is_full(opened, monkeypatch):
         raise ledgers.InputError("ledger.sqlite: no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.ledger._store, "add_event", full)
+        patch.setattr(desk.ledger._store, "add_events", full)
         found = ada.post("/api/event", json=event(0))
     assert found.status_code >= 500, "a page would throw the answer away"
     assert kept(desk) == []

@@ -7,7 +7,7 @@ import io
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -141,9 +141,9 @@ class Ledger:
     def _round(
         self, known: Registered, queries: Queries, num_classes: int, sizes: ImageSizes | None
     ) -> Round:
-        def add(event: Event) -> None:
-            self._store.add_event(known.round, event)
-            self._ids.add(event.id)
+        def add(events: Sequence[Event]) -> None:
+            self._store.add_events(known.round, events)
+            self._ids.update(event.id for event in events)
 
         def end() -> None:
             self._store.add("closings", known.round, time.time())
@@ -221,7 +221,7 @@ def _parts(
 ) -> Parts:
     """A round as its events have left it, to which nothing can be added."""
 
-    def refuse(*_: Event) -> NoReturn:
+    def refuse(*_: object) -> NoReturn:
         raise InputError(f"{store.path}: opened to be read, expected to be written; open a Ledger")
 
     drawn = {

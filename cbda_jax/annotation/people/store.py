@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -103,23 +103,38 @@ class Store:
         Raises:
             InputError: it cannot be written. Nothing has changed.
         """
-        digest: tuple[bytes, ...] = ()
-        if table == "events":
-            digest = (_digest(self._last, values),)
-        marks = ", ".join("?" * (len(values) + len(digest)))
-        names = ", ".join((*NAMES[table], *(["digest"] if digest else [])))
+        self._insert(table, NAMES[table], [values])
+
+    def add_events(self, number: int, events: Iterable[Event]) -> None:
+        """Adds events of a round, all or none; they are on the disk when this returns.
+
+        Raises:
+            InputError: they cannot be written. Nothing has changed.
+        """
+        rows, last = [], self._last
+        for event in events:
+            values = (
+                *(event.id, number, event.kind, event.query, event.person, event.patch),
+                *(event.guess, int(event.guess_shown), event.seconds, event.time),
+            )
+            last = _digest(last, values)
+            rows.append((*values, last))
+        self._insert("events", (*NAMES["events"], "digest"), rows)
+        self._last = last
+
+    def _insert(self, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" * len(names))
         try:
+            # One transaction.
             with self._open_connection as connection:
-                connection.execute(
-                    f"INSERT INTO {table} ({names}) VALUES ({marks})", (*values, *digest)
+                connection.executemany(
+                    f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows
                 )
         except sqlite3.Error as error:
             raise InputError(
                 f"{self.path}: cannot be written ({error}); free some space; nothing already "
                 "written has changed"
             ) from error
-        if digest:
-            self._last = digest[0]
 
     def rows(self, table: str, where: str = "", *values: Any) -> Iterator[tuple[Any, ...]]:
         """Rows in the order in which they were added."""
@@ -138,14 +153,6 @@ class Store:
         """All of a round, in the order in which they came."""
         for row in self.rows("events", "WHERE round = ?", number):
             yield event_of(row)
-
-    def add_event(self, number: int, event: Event) -> None:
-        """Adds an event of a round; see `add`."""
-        self.add(
-            "events",
-            *(event.id, number, event.kind, event.query, event.person, event.patch),
-            *(event.guess, int(event.guess_shown), event.seconds, event.time),
-        )
 
     def ids(self) -> Iterator[tuple[str]]:
         """The ids of all events."""

@@ -2,7 +2,7 @@
 
 import statistics
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -78,7 +78,7 @@ class Parts(NamedTuple):
         num_classes: C.
         closed: whether nothing more is recorded.
         is_known: whether the ledger has an event of an id.
-        add: keeps an event.
+        add: keeps events, all or none.
         end: keeps that the round is closed.
         lock: of the ledger.
     """
@@ -90,7 +90,7 @@ class Parts(NamedTuple):
     num_classes: int
     closed: bool
     is_known: Callable[[str], bool]
-    add: Callable[[Event], None]
+    add: Callable[[Sequence[Event]], None]
     end: Callable[[], None]
     lock: threading.RLock
 
@@ -228,32 +228,51 @@ class Round:
             InputError: the round is closed, there is no such query, the answer cannot be, or it
                 cannot be written. Nothing has changed.
         """
-        queries = self.queries
+        return self.record_all([event]) == 1
+
+    def record_all(self, events: Iterable[Event]) -> int:
+        """Keeps events as `record` does, all of them or, whatever happens, none.
+
+        Returns:
+            How many of them are new.
+
+        Raises:
+            InputError: as `record`, of any of them.
+        """
         with self._lock:
-            if self._parts.is_known(event.id):
-                return False
-            if self.closed:
-                raise InputError(
-                    f"round {queries.round}: closed found, expected an open one; what comes later "
-                    "is asked in a later round"
-                )
-            found = problem(event, len(queries), 2 * queries.radius + 1, self._parts.num_classes)
-            if found is None and event.kind == "answer" and self._standing.is_outside(event):
-                found = "answers outside of the image alone found, expected one inside"
-            if found is not None:
-                raise InputError(f"round {queries.round}: {found}; correct what sends it")
-            event = replace(
-                event,
-                patch=bytes(event.patch),
-                guess_shown=bool(event.guess_shown),
-                seconds=float(event.seconds),
-                time=float(event.time),
+            new: dict[str, Event] = {}
+            for event in events:
+                if not self._parts.is_known(event.id) and event.id not in new:
+                    new[event.id] = self._checked(event)
+            if new:
+                self._parts.add([*new.values()])
+            for event in new.values():
+                self._standing.apply(event)
+                leased, _ = self._leases.get(event.person, (-1, 0.0))
+                if event.kind != "undo" and leased == event.query:
+                    del self._leases[event.person]
+            return len(new)
+
+    def _checked(self, event: Event) -> Event:
+        """The event as it is kept."""
+        queries = self.queries
+        if self.closed:
+            raise InputError(
+                f"round {queries.round}: closed found, expected an open one; what comes later "
+                "is asked in a later round"
             )
-            self._parts.add(event)
-            self._standing.apply(event)
-            if event.kind != "undo" and self._leases.get(event.person, (-1, 0.0))[0] == event.query:
-                del self._leases[event.person]
-            return True
+        found = problem(event, len(queries), 2 * queries.radius + 1, self._parts.num_classes)
+        if found is None and event.kind == "answer" and self._standing.is_outside(event):
+            found = "answers outside of the image alone found, expected one inside"
+        if found is not None:
+            raise InputError(f"round {queries.round}: {found}; correct what sends it")
+        return replace(
+            event,
+            patch=bytes(event.patch),
+            guess_shown=bool(event.guess_shown),
+            seconds=float(event.seconds),
+            time=float(event.time),
+        )
 
     def history(self, person: str, count: int = 50) -> list[int]:
         """The queries that a person has answered or skipped last, the latest first."""

@@ -1,7 +1,9 @@
 """The ledger: people, rounds and copies, and that nothing is lost or counted twice."""
 
 import csv
+import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -130,6 +132,30 @@ def test_another_process_has_it_and_is_killed(path):
         assert saved <= found <= saved + 1
         assert not opened.record(answer(0, id="killed 0"))
         assert answer_all(opened) == [*range(found, 40)]
+
+
+def die_among_several(path):
+    with Ledger(path) as ledger:
+        opened = ledger.open_round(queries(40))
+        written = 0
+
+        def die_at_the_third(statement):
+            nonlocal written
+            written += statement.startswith("INSERT INTO events")
+            if written == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        ledger._store._open_connection.set_trace_callback(die_at_the_third)
+        opened.record_all([answer(number) for number in range(5)])
+
+
+def test_killed_among_several_none_is_there(path):
+    with processes.Fork(die_among_several, path) as child:
+        assert child.end() == -signal.SIGKILL
+    with Ledger(path) as ledger:
+        opened = ledger.open_round(queries(40))
+        assert opened.progress().answered == 0
+        assert answer_all(opened) == [*range(40)]
 
 
 def test_many_threads(path):

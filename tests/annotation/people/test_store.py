@@ -27,7 +27,7 @@ def fill(path, count=5):
     with opened(path) as written:
         written.add("rounds", 1, "abc", count, 0, 0.05, 0.1, 0, 1.0)
         for one in events:
-            written.add_event(1, one)
+            written.add_events(1, [one])
     return events
 
 
@@ -40,7 +40,7 @@ def change(path, statement):
 def test_what_is_added_is_read(path):
     events = fill(path)
     with opened(path) as found:
-        found.add_event(2, event("skip", 0))
+        found.add_events(2, [event("skip", 0)])
         found.add("closings", 1, 2.0)
         assert [*found.events(1)] == events
         # Beside the one who writes.
@@ -92,13 +92,24 @@ def test_no_program_changes_or_removes_anything(path, statement):
 def test_an_id_is_there_once(path):
     (one,) = fill(path, 1)
     with opened(path) as found:
-        line = message(found.add_event, 1, one)
+        line = message(found.add_events, 1, [one])
         assert "never replaced" in line
         assert "nothing already written has changed" in line
         # What follows is under the right checksum.
-        found.add_event(1, answer(1))
+        found.add_events(1, [answer(1)])
     with opened(path, writable=False) as found:
         assert len([*found.events(1)]) == 2
+
+
+def test_all_of_several_or_none(path):
+    (one,) = fill(path, 1)
+    with opened(path) as found:
+        assert "never replaced" in message(found.add_events, 1, [answer(1), one, answer(2)])
+        assert [*found.events(1)] == [one]
+        more = [answer(1), answer(2)]
+        found.add_events(1, more)
+    with opened(path, writable=False) as found:
+        assert [*found.events(1)] == [one, *more]
 
 
 def test_one_writes(path):
@@ -188,9 +199,9 @@ def test_a_copy_while_it_is_written(path, tmp_path):
     events = [answer(number) for number in range(3)]
     with opened(path) as written:
         for one in events:
-            written.add_event(1, one)
+            written.add_events(1, [one])
         written.backup(copy)
-        written.add_event(1, answer(4))
+        written.add_events(1, [answer(4)])
         (tmp_path / "folder").mkdir()
         with pytest.raises(InputError, match="cannot write"):
             written.backup(tmp_path / "folder")

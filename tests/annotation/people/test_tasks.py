@@ -176,6 +176,19 @@ def test_what_cannot_be_is_refused(ledger, one, expected):
     assert opened.progress().answered == 0
 
 
+def test_of_several_all_or_none(ledger):
+    opened = open_round(ledger)
+    first = answer(0)
+    opened.record(first)
+    line = message(opened.record_all, [answer(1), answer(2), answer(6)])
+    assert "query 6 found" in line
+    assert opened.progress().answered == 1
+    both = [answer(1), answer(2)]
+    assert opened.record_all([first, *both, both[0]]) == 2
+    assert opened.record_all(both) == 0
+    assert opened.progress().answered == 3
+
+
 def test_an_answer_outside_of_the_image_alone(ledger):
     opened = open_round(ledger, radius=1, sizes=SIZES)
     line = message(opened.record, answer(0, patch=[1, *8 * [254]]))
