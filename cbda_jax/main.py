@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from cbda_jax.config import files as config_files
+from cbda_jax.config import method_of
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment, predictor
 from cbda_jax.runtime import determinism, hosts
@@ -134,7 +135,7 @@ def _workdir(config: Any) -> Path:
             "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
         )
     path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    run = f"{Path(path).stem}-{config.method}-{config.acquisition.budget:g}-s{config.seed}"
+    run = f"{Path(path).stem}-{method_of(config)}-{config.acquisition.budget:g}-s{config.seed}"
     return Path(_WORKDIR.value or f"runs/{run}")
 
 

@@ -1,6 +1,15 @@
 """What a run can be told: every field once, and how a config is made of them, read and checked."""
 
-from cbda_jax.config.build import ARGUMENTS, apply_argument, base, check, field_of, flat
+from cbda_jax.config.build import (
+    ARGUMENTS,
+    apply_argument,
+    base,
+    check,
+    field_of,
+    flat,
+    method_of,
+    settled,
+)
 from cbda_jax.config.fields import FIELDS, SECTIONS
 from cbda_jax.config.rules import Change, Field
 
@@ -15,4 +24,6 @@ __all__ = [
     "check",
     "field_of",
     "flat",
+    "method_of",
+    "settled",
 ]

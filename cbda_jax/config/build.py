@@ -1,5 +1,6 @@
 """A config from its fields: made, changed by an argument, and checked."""
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -70,6 +71,20 @@ def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return values
 
 
+def method_of(config: Any) -> str:
+    """The name of the method that a config means, whether it names one or not."""
+    if config.method is not None:
+        return config.method
+    return "ripu_pixel" if config.annotation.oracle == "people" else "cbda"
+
+
+def settled(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """A copy of a checked config that leaves nothing open which depends on other fields."""
+    found = copy.deepcopy(config)
+    found.method = method_of(config)
+    return found
+
+
 # ----------------------------------------------------------------------- checks
 
 
@@ -122,7 +137,7 @@ def _contradictions(config: Any) -> Iterator[str]:
     first, last = (0 if config.pretrained else 1), training.steps - 1
     increasing = all(a < b for a, b in itertools.pairwise(rounds))
     within = rounds and first <= rounds[0] <= rounds[-1] <= last
-    if METHODS[config.method].acquires and not (increasing and within):
+    if METHODS[method_of(config)].acquires and not (increasing and within):
         yield (
             f"acquisition.rounds: {rounds} found, expected increasing steps from {first} to {last} "
             "(training.steps - 1)"

@@ -11,6 +11,7 @@ from cbda_jax.config.rules import (
     Rule,
     at_least_0,
     decay,
+    default_of,
     is_finite,
     limit,
     number,
@@ -28,10 +29,10 @@ from cbda_jax.methods import METHODS
 _RUN = (
     Field(
         "method",
-        "cbda",
-        one_of(METHODS),
+        str,
+        default_of(one_of(METHODS), "cbda, or ripu_pixel where people answer"),
         "What is acquired, and which domains are trained on. Fields of `acquisition` that "
-        "are left unset follow it.",
+        "are left unset follow it. People are asked about single pixels unless a method is named.",
     ),
     Field("seed", 0, whole(0), "Seeds all that is random: weights, batches, random scores."),
     Field(

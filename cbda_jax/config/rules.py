@@ -173,8 +173,13 @@ def size() -> Rule:
 
 def of_method(rule: Rule) -> Rule:
     """As a rule says, or None where the method's own value is meant."""
+    return default_of(rule, "the method's")
+
+
+def default_of(rule: Rule, meant: str) -> Rule:
+    """As a rule says, or None, which means something that depends on other fields."""
     return Rule(
-        f"{rule.expected}, or None for the method's",
+        f"{rule.expected}, or None for {meant}",
         lambda value: value is None or rule.holds(value),
         rule.known,
     )

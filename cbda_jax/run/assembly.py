@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from cbda_jax import annotation, console, models, sharding, training
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.config import data_sets
+from cbda_jax.config import data_sets, method_of
 from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError
@@ -99,8 +99,9 @@ def resolve_method(config: Config) -> Method:
         InputError: an unknown name (method, score, unit, class balance, ...); fields that cannot
             be together; nothing to train on.
     """
-    chosen = {field: config.acquisition[field] for field in FIELDS}
-    method = changed(get_method(config.method), {k: v for k, v in chosen.items() if v is not None})
+    fields = {field: config.acquisition[field] for field in FIELDS}
+    chosen = {field: value for field, value in fields.items() if value is not None}
+    method = changed(get_method(method_of(config)), chosen)
     problems = [*contradictions(method)] if method.acquires else []
     # Only what is asked for: a method's own may come too late for few rounds.
     begins = config.acquisition.balance_from or 1
@@ -114,7 +115,7 @@ def resolve_method(config: Config) -> Method:
     if config.data.source_free:
         if not config.pretrained or not method.target:
             raise InputError(
-                f"data.source_free: True found with method {config.method} and pretrained "
+                f"data.source_free: True found with method {method_of(config)} and pretrained "
                 f"{config.pretrained!r}, expected a method that trains on the target, and weights "
                 "trained on the source: a checkpoint, or the workdir of a run of source_only"
             )

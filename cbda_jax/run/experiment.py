@@ -10,7 +10,7 @@ import numpy as np
 
 from cbda_jax import annotation, console, platform, reporting
 from cbda_jax.checkpoints import Checkpoints
-from cbda_jax.config import check, flat
+from cbda_jax.config import check, flat, settled
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_bytes
@@ -53,6 +53,9 @@ def run(
         Paused: the machine is wanted back, or people have yet to answer; everything is saved.
     """
     check(config)
+    if config.method is None and config.annotation.oracle == "people":
+        console.say("note: people answer and no method is named: ripu_pixel, single pixels")
+    config = settled(config)
     if until is not None and (mode != "train" or not 1 <= until <= config.training.steps):
         raise InputError(
             f"--until: step {until} with --mode={mode} found, expected a step from 1 to "

@@ -13,7 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cbda_jax import acquisition, models, sharding, training
-from cbda_jax.config import data_sets
+from cbda_jax.config import data_sets, method_of
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly
@@ -117,7 +117,7 @@ def _acquirer(setting: _Setting) -> Acquirer:
     config, method = setting.config, setting.method
     if not method.acquires:
         raise InputError(
-            f"method: {config.method} found, which has no rounds; expected one that acquires"
+            f"method: {method_of(config)} found, which has no rounds; expected one that acquires"
         )
     return Acquirer(
         setting.network.graphdef,

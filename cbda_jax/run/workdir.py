@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cbda_jax import checkpoints
-from cbda_jax.config import FIELDS, Field, base, field_of, flat
+from cbda_jax.config import FIELDS, Field, base, field_of, flat, settled
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
 from cbda_jax.runtime import lock
@@ -35,7 +35,7 @@ def claim(workdir: Path, config: Any, *, write: bool, mode: str = "train") -> No
     """
     path = workdir / "config.json"
     # As JSON gives it back, where tuples are lists.
-    now = json.loads(json.dumps(flat(config)))
+    now = json.loads(json.dumps(flat(settled(config))))
     if path.exists():
         try:
             before = dict(json.loads(path.read_text()))

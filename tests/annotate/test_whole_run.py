@@ -37,6 +37,7 @@ def _small(monkeypatch):
 
 def config_of(folder, oracle):
     config = own_data.config_of(folder, classes=CLASSES, values=VALUES)
+    config.method = "cbda"
     config.annotation.oracle = oracle
     config.acquisition.unit = "pixel"
     config.acquisition.rounds = (1, 2, 3)

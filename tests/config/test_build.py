@@ -11,7 +11,7 @@ from cbda_jax.methods import METHODS
 from configs import gta2city, synthetic, synthia2city
 
 BAD = {
-    "method": ("no name near", 3, None),
+    "method": ("no name near", 3),
     "num_classes": (0, 1, 255, True, "many", None),
     "label_space": ("", 3),
     "annotation.oracle": ("q", 3, None),
@@ -220,6 +220,23 @@ def test_names_are_those_that_their_rooms_know():
     assert config_.FIELDS["training.optimizer"].rule.known == ("sgd", "adamw")
     assert set(config_.FIELDS["network"].rule.known) == set(models.NETWORKS)
     assert config_.FIELDS["method"].rule.known == tuple(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "named", "expected"),
+    [
+        ("ground_truth", None, "cbda"),
+        ("people", None, "ripu_pixel"),
+        ("people", "ripu", "ripu"),
+        ("noisy", "da", "da"),
+    ],
+)
+def test_the_method_of_people_is_of_single_pixels(oracle, named, expected):
+    config = synthetic.get_config()
+    config.method, config.annotation.oracle = named, oracle
+    config_.check(config)
+    assert config_.method_of(config) == config_.settled(config).method == expected
+    assert config.method == named
 
 
 def test_a_field_that_does_not_exist_is_told():

@@ -15,6 +15,7 @@ from tiny import Tiny
 
 from cbda_jax import annotation, sharding
 from cbda_jax.annotation import AnswersPending, people
+from cbda_jax.errors import InputError
 from cbda_jax.run import experiment
 
 
@@ -45,6 +46,7 @@ def truth(tmp_path_factory):
 
 def config_of(folder, oracle="people", **declared):
     config = own_data.config_of(folder, **declared)
+    config.method = "cbda"
     config.annotation.oracle = oracle
     config.acquisition.unit = "pixel"
     config.acquisition.rounds = (1, 2, 3)
@@ -211,3 +213,25 @@ def test_squares_that_people_would_answer_pixel_by_pixel(truth, tmp_path, capsys
     assert (
         said.count("note: annotation.oracle people and method cbda: every query is 3 x 3 = 9 ") == 1
     )
+
+
+def test_people_are_asked_about_single_pixels_unless_a_method_is_named(truth, tmp_path, capsys):
+    config = config_of(truth)
+    config.method, config.acquisition.unit = None, None
+    config.acquisition.budget, config.acquisition.budget_in = 3, "answers_per_image"
+    config.acquisition.radius = 1
+    with pytest.raises(AnswersPending):
+        experiment.run(config, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "note: people answer and no method is named: ripu_pixel, single pixels" in said
+    assert "every query is" not in said
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["method"] == "ripu_pixel"
+    (queries,) = annotation.QueryLog(tmp_path / "run" / "queries").rounds
+    assert queries.radius == 0
+    # Named, it is the same run.
+    config.method = "ripu_pixel"
+    with pytest.raises(AnswersPending):
+        experiment.run(config, tmp_path / "run")
+    config.method = "ripu"
+    with pytest.raises(InputError, match="method"):
+        experiment.run(config, tmp_path / "run")

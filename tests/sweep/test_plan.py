@@ -38,7 +38,8 @@ def _in_the_repository(monkeypatch, request):
 
 
 def test_runs_are_named_and_resolved():
-    plan = make_plan(sweep(common={"acquisition.rounds": (9, 20), "training.steps": 50}))
+    common = {"acquisition.rounds": (9, 20), "training.steps": 50, "training.optimizer": "adamw"}
+    plan = make_plan(sweep(common=common))
     assert [run.name for run in plan.runs] == [
         *("source_only-s0", "source_only-s1"),
         *("ripu-b0.1-s0", "ripu-b0.1-s1", "ripu-b0.05-s0", "ripu-b0.05-s1"),
@@ -51,7 +52,7 @@ def test_runs_are_named_and_resolved():
     assert run.overrides["acquisition.rounds"] == (9, 20)
     assert run.overrides["seed"] == 1
     # What is as in the experiment's file is not said again.
-    assert "method" not in run.overrides
+    assert "training.optimizer" not in run.overrides
     assert run.allocation == "global"
 
 
