@@ -1,11 +1,11 @@
-"""Runs `cbda_jax.main` in a process that kills itself just before its n-th write.
+"""Runs a module in a process that kills itself just before its n-th write.
 
-    python scripts/die_at.py FOLDER N LIST --config=... --workdir=FOLDER/run ...
+    python scripts/die_at.py FOLDER N LIST cbda_jax.main --config=... --workdir=FOLDER/run ...
 
 A write is a file under FOLDER opened for writing, renamed, linked or removed, or a folder made or
 removed, as Python's audit hooks report it: dying before write n + 1 is dying after write n. N = 0:
 never. Every write is appended to the file LIST, a line each, so that an unbroken run shows where
-one can die. What C++ libraries write is not seen: only random times hit that.
+one can die. What libraries of C and C++ write is not seen: only random times hit that.
 """
 
 import os
@@ -54,12 +54,12 @@ def watch(folder: Path, fatal: int, listed: Path) -> None:
 
 
 def main() -> None:
-    """Watches, then hands over to `cbda_jax.main`."""
-    folder, fatal, listed, *arguments = sys.argv[1:]
-    sys.argv = ["cbda_jax.main", *arguments]
+    """Watches, then hands over to the module."""
+    folder, fatal, listed, module, *arguments = sys.argv[1:]
+    sys.argv = [module, *arguments]
     sys.path.insert(0, str(Path.cwd()))
     watch(Path(folder), int(fatal), Path(listed))
-    runpy.run_module("cbda_jax.main", run_name="__main__")
+    runpy.run_module(module, run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,19 @@ class Drill:
         steps: of training.
         rounds: steps before which rounds are held.
         network: that is trained.
+        also: more flags.
     """
 
     def __init__(
-        self, folder: Path, processes: int, steps: int, rounds: tuple[int, ...], network: str
+        self,
+        folder: Path,
+        processes: int,
+        steps: int,
+        rounds: tuple[int, ...],
+        network: str,
+        also: Sequence[str] = (),
     ):
-        self.folder, self.processes = folder, processes
+        self.folder, self.processes, self._also = folder, processes, also
         self._steps, self._rounds, self._network = steps, rounds, network
 
     def start(
@@ -80,7 +88,7 @@ class Drill:
         """
         home = self.folder / name
         home.mkdir(exist_ok=True)
-        port = _free_port()
+        port = free_port()
         found = []
         for process in range(self.processes):
             listed = self.folder / f"{name}-writes-{process}.txt"
@@ -88,7 +96,7 @@ class Drill:
                 listed.unlink(missing_ok=True)
             number = fatal[1] if fatal[0] == process else 0
             command = [sys.executable, str(ROOT / "scripts" / "die_at.py")]
-            command += [str(home), str(number), str(listed), *self._flags(home)]
+            command += [str(home), str(number), str(listed), "cbda_jax.main", *self.flags(home)]
             if self.processes > 1:
                 command += [f"--coordinator=127.0.0.1:{port}", f"--process={process}"]
                 command += [f"--processes={self.processes}"]
@@ -104,7 +112,8 @@ class Drill:
             )
         return found
 
-    def _flags(self, home: Path) -> list[str]:
+    def flags(self, home: Path) -> list[str]:
+        """The flags of the job in a folder."""
         return [
             "--config=configs/synthetic.py:method=cbda",
             f"--workdir={home / 'run'}",
@@ -125,6 +134,7 @@ class Drill:
             "--config.acquisition.batch_per_device=2",
             "--config.evaluation.batch_per_device=2",
             f"--config.compilation_cache={'' if _CACHE else self.folder / 'xla'}",
+            *self._also,
         ]
 
     def unbroken(self) -> tuple[dict[str, Any], list[list[str]], float]:
@@ -274,7 +284,8 @@ def _resumed(message: str) -> str:
     return f"step {match[1]}" if match else "the start"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at just now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -336,14 +347,14 @@ def drill(options: argparse.Namespace, folder: Path) -> tuple[list[Kill], list[d
                 "differences": differences(expected, found),
                 "lost": lost,
                 "twice": twice,
-                "left over": _left_over(folder / name),
+                "left over": left_over(folder / name),
             }
         )
         shutil.rmtree(folder / name)
     return kills, runs
 
 
-def _left_over(folder: Path) -> list[str]:
+def left_over(folder: Path) -> list[str]:
     """Temporary files that the last start should have dropped."""
     return [str(p.relative_to(folder)) for p in folder.rglob("*tmp*") if "xla" not in p.parts]
 
