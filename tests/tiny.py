@@ -1,8 +1,12 @@
 """A network for tests that are about other things."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from cbda_jax import sharding
 from cbda_jax.models import layers
 
 
@@ -17,3 +21,12 @@ class Tiny(nnx.Module):
     def __call__(self, images, keys=None):
         features = nnx.relu(self.backbone(images.astype(self.dtype)))
         return self.head(layers.drop_channels(features, keys, self.rate))
+
+
+def use(monkeypatch, devices=1):
+    """Has every run train this network, whatever its config names, on so many devices."""
+    monkeypatch.setattr(
+        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
+    )
+    mesh = functools.partial(sharding.make_mesh, jax.devices()[:devices])
+    monkeypatch.setattr(sharding, "make_mesh", mesh)

@@ -1,17 +1,14 @@
 """A run of a declared data set, answered by a script over HTTP from its first round to its last."""
 
-import functools
 import json
 import uuid
 
-import jax
 import numpy as np
 import own_data
 import pytest
+import tiny
 from starlette.testclient import TestClient
-from tiny import Tiny
 
-from cbda_jax import sharding
 from cbda_jax.annotate.desk import Desk
 from cbda_jax.annotate.photographs import open_target
 from cbda_jax.annotate.pictures import Pictures
@@ -28,11 +25,7 @@ VALUES = {"shed": 9, "grass": 3, "path": 5}
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
 
 
 def config_of(folder, oracle):

@@ -1,16 +1,14 @@
-import functools
 import importlib.util
 import json
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
-from tiny import Tiny
 
-from cbda_jax import label_space, sharding
+from cbda_jax import label_space
 from cbda_jax.data import prepare
 from cbda_jax.run import experiment
 from configs import synthetic
@@ -60,11 +58,7 @@ def test_a_new_dataset_is_prepared(program, tmp_path, capsys):
 @pytest.mark.timeout(500)
 @pytest.mark.slow
 def test_a_run_on_it(program, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
     program.write_files(tmp_path / "files" / "shapes")
     config, workdir = config_of(tmp_path), tmp_path / "run"
     experiment.run(config, workdir)

@@ -1,17 +1,14 @@
 """Runs over data sets that a config declares, and what is said before they start."""
 
-import functools
 import json
 import shutil
 
-import jax
 import numpy as np
 import own_data
 import pytest
+import tiny
 from PIL import Image
-from tiny import Tiny
 
-from cbda_jax import sharding
 from cbda_jax.annotation import QueryLog
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
@@ -20,11 +17,7 @@ from cbda_jax.run import experiment
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
 
 
 @pytest.fixture

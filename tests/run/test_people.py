@@ -1,19 +1,17 @@
 """Runs whose rounds people answer."""
 
-import functools
 import json
 import re
 import shutil
 
-import jax
 import numpy as np
 import own_data
 import pytest
+import tiny
 import waiting
 from answering import answer
-from tiny import Tiny
 
-from cbda_jax import annotation, sharding
+from cbda_jax import annotation
 from cbda_jax.annotation import AnswersPending, people
 from cbda_jax.errors import InputError
 from cbda_jax.run import experiment
@@ -21,11 +19,7 @@ from cbda_jax.run import experiment
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
     monkeypatch.setattr(experiment, "_WAIT_S", 0.05)
 
 
@@ -35,11 +29,7 @@ def truth(tmp_path_factory):
     folder = tmp_path_factory.mktemp("truth")
     own_data.write(folder / "files" / "yard")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-        )
-        one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-        patch.setattr(sharding, "make_mesh", one)
+        tiny.use(patch)
         experiment.run(config_of(folder, "ground_truth"), folder / "truth")
     return folder
 

@@ -1,15 +1,11 @@
 """Predictions of folders of images, and of data sets without labels."""
 
-import functools
-
-import jax
 import numpy as np
 import own_data
 import pytest
+import tiny
 from PIL import Image
-from tiny import Tiny
 
-from cbda_jax import sharding
 from cbda_jax.data import labels
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
@@ -18,11 +14,7 @@ from cbda_jax.run import experiment, predictor
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
 
 
 @pytest.fixture(scope="module")

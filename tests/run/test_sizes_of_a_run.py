@@ -1,15 +1,12 @@
 """A whole run over a target whose files are of three sizes."""
 
-import functools
 import json
 
-import jax
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
-from tiny import Tiny
 
-from cbda_jax import sharding
 from cbda_jax.annotation import QueryLog
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.records import open_records
@@ -26,11 +23,7 @@ SIZES = {
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    two = functools.partial(sharding.make_mesh, jax.devices()[:2])
-    monkeypatch.setattr(sharding, "make_mesh", two)
+    tiny.use(monkeypatch, devices=2)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from cbda_jax.annotation.people.freeze import answers_of, ledger_path
 from cbda_jax.annotation.people.ledger import read_round
 from cbda_jax.annotation.queries import Queries
 from cbda_jax.annotation.query_log import QueryLog
+from cbda_jax.annotation.round_files import round_path
 
 
 class PeopleOracle:
@@ -49,9 +50,10 @@ class PeopleOracle:
                 seed=setting.seed,
             )
             write_asked(self._answers, asked)
-        log = QueryLog(setting.workdir / "queries")
-        frozen = AnswerLog(self._answers, log, classes=asked.classes, sizes=asked.sizes)
-        if len(frozen.rounds) >= queries.round:
+        # A run that waits asks again and again, and nothing else is to be read for that.
+        if round_path(self._answers, queries.round).exists():
+            log = QueryLog(setting.workdir / "queries")
+            frozen = AnswerLog(self._answers, log, classes=asked.classes, sizes=asked.sizes)
             return frozen.rounds[queries.round - 1]
         found = self._in_ledger(queries, asked)
         if isinstance(found, Answers):

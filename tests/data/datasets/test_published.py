@@ -8,13 +8,11 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
-from tiny import Tiny
 
-from cbda_jax import sharding
 from cbda_jax.data import prepare
 from cbda_jax.data.datasets import idd, mapillary
 from cbda_jax.data.datasets.camvid import OF_CITYSCAPES as CAMVID_OF_DRAWN
@@ -417,11 +415,7 @@ def config_of(name, above, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_run_on_it(stand_in, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
     # Its drawings take as long as all the rest.
     monkeypatch.setattr("cbda_jax.reporting.report.write_report", lambda *_, **__: "no report")
     above, _ = stand_in(name)
