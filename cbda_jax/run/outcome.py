@@ -80,7 +80,7 @@ def conclude(
     held = [r for r in records if r["kind"] == "round"]
     pool = next((r["class_pixels"] for r in reversed(records) if r["kind"] == "pool"), None)
     analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
-    answered_by = people.of_people([(found.round, found.about) for found in answers])
+    answered_by = people.of_people([(found.round, found.about) for found in answers], space.classes)
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
     asked = None if budget is None else budget.amount if budget.unit == "pixels" else str(budget)
     table = reporting.result_table(values, held, budget=asked, title=title)
