@@ -37,8 +37,14 @@ from typing import Any
 import numpy as np
 
 from cbda_jax.annotation import Queries, QueryLog
-from cbda_jax.annotation.people import Asked, ledger_path, read_round, write_asked
-from cbda_jax.annotation.people.ledger import Ledger
+from cbda_jax.annotation.people import (
+    Asked,
+    Ledger,
+    export_csv,
+    ledger_path,
+    read_round,
+    write_asked,
+)
 from cbda_jax.config import files
 from cbda_jax.run import assembly, workdir
 
@@ -216,8 +222,9 @@ def compare(folder: Path, queries: Queries, everybody: Sequence[Person]) -> dict
             sys.exit("error: the ledger does not know the round")
         standing = found.progress().mine
     # The ledger opens after the kill as after any end of a server.
-    with Ledger(path) as ledger:
-        ledger.export_csv(folder / "all.csv")
+    with Ledger(path):
+        pass
+    export_csv(path, folder / "all.csv")
     sent = {key: (p.name, *said) for p in everybody for key, said in p.sent.items()}
     rows = [line.split(",") for line in (folder / "all.csv").read_text().splitlines()]
     names, rows = rows[0], rows[1:]

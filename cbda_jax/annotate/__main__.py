@@ -24,7 +24,7 @@ from typing import NoReturn
 from cbda_jax.annotate.desk import QUIET_S, Desk
 from cbda_jax.annotate.photographs import open_target
 from cbda_jax.annotate.pictures import Pictures
-from cbda_jax.annotation.people import Ledger
+from cbda_jax.annotation.people import Ledger, backup, export_csv
 from cbda_jax.annotation.people.freeze import ledger_path
 from cbda_jax.errors import InputError
 from cbda_jax.run import workdir
@@ -72,8 +72,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="without an answer, after which a round whose queries are all settled is closed",
     )
     parser.add_argument("--close", action="store_true", help="close the open round, and end")
-    parser.add_argument("--export", type=Path, metavar="FILE.csv", help="write all events, and end")
-    parser.add_argument("--backup", type=Path, metavar="FILE", help="copy the ledger, and end")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE.csv",
+        help="write all events, also while it is served, and end",
+    )
+    parser.add_argument(
+        "--backup",
+        type=Path,
+        metavar="FILE",
+        help="copy the ledger, also while it is served, and end",
+    )
     return parser.parse_args(arguments)
 
 
@@ -85,21 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 0 <= flags.port < 2**16:
             raise InputError(f"--port: {flags.port} found, expected 0 to 65535; choose another")
         names = _names(flags.host, flags.trust_host)
-        with Ledger(ledger_path(flags.workdir)) as ledger:
-            if flags.export or flags.backup:
-                if flags.export:
-                    ledger.export_csv(flags.export)
-                if flags.backup:
-                    ledger.backup(flags.backup)
-            if flags.close or not (flags.export or flags.backup):
-                target = open_target(flags.workdir, flags.data_dir)
-                pictures = Pictures(target.read, target.sizes)
-                desk = Desk(flags.workdir, ledger, target.space, pictures, quiet_s=flags.quiet)
-                desk.look()
-                if flags.close:
-                    desk.close_round("--close")
-                else:
-                    _serve(desk, flags, names)
+        path = ledger_path(flags.workdir)
+        # Also while another process of this program serves.
+        if flags.export:
+            export_csv(path, flags.export)
+        if flags.backup:
+            backup(path, flags.backup)
+        if (flags.export or flags.backup) and not flags.close:
+            return 0
+        with Ledger(path) as ledger:
+            target = open_target(flags.workdir, flags.data_dir)
+            pictures = Pictures(target.read, target.sizes)
+            desk = Desk(flags.workdir, ledger, target.space, pictures, quiet_s=flags.quiet)
+            desk.look()
+            if flags.close:
+                desk.close_round("--close")
+            else:
+                _serve(desk, flags, names)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ def refused(capsys, *arguments):
     return line
 
 
-def test_a_person_gets_an_address_and_sigterm_ends_it(make_run):
+def test_a_person_gets_an_address_and_sigterm_ends_it(make_run, tmp_path):
     run = make_run()
     with waiting.Child((*COMMAND, f"--workdir={run}", "--person=Ada")) as server:
         address = server.says("Ada: ").split()[1]
@@ -37,10 +37,13 @@ def test_a_person_gets_an_address_and_sigterm_ends_it(make_run):
         with jar.open(address, timeout=waiting.PATIENCE_S) as page:
             assert page.url == address.partition("?")[0]
             assert b"/page.js" in page.read()
-        # One at a time writes the ledger.
-        done = waiting.run((*COMMAND, f"--workdir={run}", "--export=all.csv"))
+        # One at a time writes the ledger; others may copy it.
+        done = waiting.run((*COMMAND, f"--workdir={run}", "--close"))
         assert done.returncode == 2
         assert done.stderr.startswith("error: ")
+        copies = f"--export={tmp_path / 'all.csv'}", f"--backup={tmp_path / 'copy.sqlite'}"
+        assert waiting.run((*COMMAND, f"--workdir={run}", *copies)).returncode == 0
+        assert {"all.csv", "copy.sqlite"} <= {path.name for path in tmp_path.iterdir()}
         server.send(signal.SIGTERM)
         assert server.end() == 0
         assert "token" not in server.errors

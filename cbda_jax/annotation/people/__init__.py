@@ -7,7 +7,7 @@ from cbda_jax.annotation.people.agreement import Agreement, Anchoring, OfClass, 
 from cbda_jax.annotation.people.asked import Asked, read_asked, write_asked
 from cbda_jax.annotation.people.events import Event
 from cbda_jax.annotation.people.freeze import answers_of, close, freeze, ledger_path, open_asked
-from cbda_jax.annotation.people.ledger import Ledger, read_round
+from cbda_jax.annotation.people.ledger import Ledger, backup, export_csv, read_round
 from cbda_jax.annotation.people.tasks import LEASE_S, Progress, Round, Task
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "Share",
     "Task",
     "answers_of",
+    "backup",
     "close",
+    "export_csv",
     "freeze",
     "ledger_path",
     "open_asked",

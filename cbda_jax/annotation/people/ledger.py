@@ -21,7 +21,7 @@ from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_bytes
 
-__all__ = ["Event", "Ledger", "read_round"]
+__all__ = ["Event", "Ledger", "backup", "export_csv", "read_round"]
 
 
 class Ledger:
@@ -158,33 +158,42 @@ class Ledger:
         with self._lock:
             return sorted(self._store.registered())
 
-    # -------------------------------------------------------------------- copies
 
-    def export_csv(self, path: Path) -> None:
-        """Writes all events, one a line; the pixels of an answer are numbers with spaces between.
+def export_csv(ledger: Path, path: Path) -> None:
+    """Writes all events of a ledger, one a line, also while another process writes it.
 
-        Raises:
-            InputError: the file cannot be written.
-        """
-        names = NAMES["events"]
-        text = io.StringIO(newline="")
-        lines = csv.writer(text)
-        lines.writerow(names)
-        patch = names.index("patch")
-        with self._lock:
-            for row in self._store.rows("events"):
-                lines.writerow([*row[:patch], " ".join(map(str, row[patch])), *row[patch + 1 :]])
-        content = text.getvalue().encode()
-        write_bytes(path, content)
+    The pixels of an answer are numbers with spaces between.
 
-    def backup(self, path: Path) -> None:
-        """Copies the ledger to another file, which is whole or not there.
+    Args:
+        ledger: its path.
+        path: of the table.
 
-        Raises:
-            InputError: the file cannot be written.
-        """
-        with self._lock:
-            self._store.backup(path)
+    Raises:
+        InputError: the ledger is damaged or not there, or the file cannot be written.
+    """
+    names = NAMES["events"]
+    text = io.StringIO(newline="")
+    lines = csv.writer(text)
+    lines.writerow(names)
+    patch = names.index("patch")
+    with contextlib.closing(Store(ledger, writable=False)) as store:
+        for row in store.rows("events"):
+            lines.writerow([*row[:patch], " ".join(map(str, row[patch])), *row[patch + 1 :]])
+    write_bytes(path, text.getvalue().encode())
+
+
+def backup(ledger: Path, path: Path) -> None:
+    """Copies a ledger to another file, which is whole or not there; also while it is written.
+
+    Args:
+        ledger: its path.
+        path: of the copy.
+
+    Raises:
+        InputError: the ledger is damaged or not there, or the file cannot be written.
+    """
+    with contextlib.closing(Store(ledger, writable=False)) as store:
+        store.backup(path)
 
 
 @contextlib.contextmanager

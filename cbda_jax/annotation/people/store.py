@@ -226,6 +226,11 @@ class Store:
 
     def _check(self) -> None:
         """Reads every row before anything is written."""
+        if not self.path.exists():
+            raise InputError(
+                f"{self.path}: not found, expected the ledger of a run that people answer; let "
+                "them in first (python -m cbda_jax.annotate)"
+            )
         try:
             if self.path.stat().st_size == 0:
                 raise sqlite3.DatabaseError("it is empty")

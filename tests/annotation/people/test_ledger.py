@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from round_files import message
 
 from cbda_jax.annotation import VOID
-from cbda_jax.annotation.people import LEASE_S, Ledger, read_round
+from cbda_jax.annotation.people import LEASE_S, Ledger, backup, export_csv, read_round
 from cbda_jax.annotation.people.standing import chosen
 
 
@@ -97,8 +97,9 @@ def test_events_as_a_table(path, tmp_path):
         opened = ledger.open_round(queries(radius=1))
         opened.record(answer(0, 'Ada, of "L"', [0, 1, 2, 255, 254, 0, 0, 0, 0], guess=2))
         opened.record(event("undo", 0, "bob", seconds=0.25))
-        ledger.export_csv(tmp_path / "events.csv")
-        ledger.backup(tmp_path / "backup.sqlite")
+        # Beside the one who writes.
+        export_csv(path, tmp_path / "events.csv")
+        backup(path, tmp_path / "backup.sqlite")
     with (tmp_path / "events.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
     assert first["patch"] == "0 1 2 255 254 0 0 0 0"
@@ -106,6 +107,12 @@ def test_events_as_a_table(path, tmp_path):
     assert (second["patch"], second["seconds"], second["round"]) == ("", "0.25", "1")
     with Ledger(tmp_path / "backup.sqlite") as copy:
         assert copy.open_round(queries(radius=1)).progress().answered == 1
+
+
+def test_copies_of_a_ledger_that_is_not_there(path, tmp_path):
+    for copy in (export_csv, backup):
+        assert "ledger.sqlite: not found, expected " in message(copy, path, tmp_path / "copy")
+    assert not [*tmp_path.iterdir()]
 
 
 def write_until_killed(path):
