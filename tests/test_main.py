@@ -121,7 +121,8 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, dat
     assert other.returncode == 2
     assert other.stderr.strip().splitlines()[-1] == (
         f"error: {workdir} holds a run of another config (acquisition.budget: 0.05 there, 0.1 "
-        "now); use another --workdir, or the config it was started with"
+        "now); use another --workdir, or the config it was started with, or --extend, with which "
+        "it goes on to this one"
     )
     assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file()}
 
@@ -276,7 +277,8 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
     done = _run(workdir, data_dir, "--mode=evaluate")
     assert done.returncode == 0, done.stderr
     assert (workdir / "metrics.jsonl").read_bytes() == metrics
-    paths = sorted((workdir / "predictions").glob("*_pred.png"))
+    own = workdir / "evaluations" / f"step_{STEPS}-synthetic_city-target_test"
+    paths = sorted((own / "predictions").glob("*_pred.png"))
     assert len(paths) == 5
     known = {value for value, name in LABEL_IDS.classes.items() if name is not None}
     for path in paths:
@@ -285,11 +287,30 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
         assert set(np.unique(prediction).tolist()) <= known
     evaluation = _result(workdir)["evaluation"]
     assert f"{100 * evaluation['miou']:.1f}" in done.stderr
-    # Of other images, and in another way, without a new run.
-    other = ("--config.data.test=synthetic_city/target_val", "--config.evaluation.flip=False")
+    found = json.loads((own / "evaluation.json").read_text())
+    assert found["evaluation"] == evaluation
+    assert found["changed"] == {}
+    assert "otherwise" not in done.stderr
+    # Of other images, and in another way, without a new run; beside what there is.
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    other = (
+        "--config.data.test=synthetic_city/target_val",
+        "--config.data.val=synthetic_city/target_test",
+        "--config.evaluation.flip=False",
+    )
     done = _run(workdir, data_dir, "--mode=evaluate", *other)
     assert done.returncode == 0, done.stderr
-    assert len(list((workdir / "predictions").glob("target_val_*_pred.png"))) == 5
+    assert (
+        "note: evaluated otherwise than the run (data.test: 'synthetic_city/target_test' there, "
+        "'synthetic_city/target_val' now; evaluation.flip: True there, False now)"
+    ) in done.stderr
+    assert before == {path: path.read_bytes() for path in before}
+    (beside,) = workdir.glob(f"evaluations/step_{STEPS}-synthetic_city-target_val-????????")
+    assert len(list((beside / "predictions").glob("target_val_*_pred.png"))) == 5
+    found = json.loads((beside / "evaluation.json").read_text())
+    assert found["changed"]["evaluation.flip"] == [True, False]
+    assert found["settings"]["evaluation.flip"] is False
+    assert _result(workdir)["evaluation"] == evaluation
 
 
 @pytest.mark.slow

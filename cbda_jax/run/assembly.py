@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,13 +56,20 @@ class Parts(NamedTuple):
     network: "Network"
 
 
-def assemble(config: Config, method: Method, mode: str = "train") -> Parts:
+def assemble(
+    config: Config,
+    method: Method,
+    mode: str = "train",
+    *,
+    earlier: Sequence[tuple[int, int]] = (),
+) -> Parts:
     """Opens and creates what a run consists of. Nothing is written but prepared data.
 
     Args:
         config: of `cbda_jax.config`, checked.
         method: of `resolve_method`.
         mode: of the run; the data sets that it needs are opened.
+        earlier: schedules that were in force before it was extended, of `extension.schedules`.
 
     Raises:
         InputError: the config names what is not there, or what does not fit together.
@@ -88,7 +95,7 @@ def assemble(config: Config, method: Method, mode: str = "train") -> Parts:
         host=(jax.process_index(), jax.process_count()),
         dataset=opened,
         pool=opened("target"),
-        network=create_network(config, space.num_classes, mesh),
+        network=create_network(config, space.num_classes, mesh, earlier),
     )
 
 
@@ -295,8 +302,17 @@ class Network(NamedTuple):
     train_step: Callable[..., Any]
 
 
-def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
-    """The network of the config, with pretrained weights if it names some."""
+def create_network(
+    config: Config, num_classes: int, mesh: Mesh, earlier: Sequence[tuple[int, int]] = ()
+) -> Network:
+    """The network of the config, with pretrained weights if it names some.
+
+    Args:
+        config: as above.
+        num_classes: that it tells apart.
+        mesh: over which its training is spread.
+        earlier: schedules that were in force before, of `training.poly_schedule`.
+    """
     settings = config.training
     if config.network.startswith("segformer_") and settings.optimizer == "sgd":
         console.say(
@@ -308,6 +324,8 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         power=settings.schedule_power,
         steps=settings.schedule_steps,
         warmup=settings.warmup,
+        # Where the optimizer counts from the last round on, it does not know of the run's steps.
+        earlier=() if settings.restart_each_round else earlier,
     )
     optimizer = training.create_optimizer(
         settings.optimizer,

@@ -1,7 +1,7 @@
 """Checks of what a config alone cannot tell: the files it names, and what its images allow."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -109,6 +109,21 @@ def check_pretrained(path: str) -> None:
             "of a run; download the weights (see the README), or set pretrained to an empty text "
             "for random ones"
         )
+
+
+def idle_from(training: Any, rounds: Sequence[int]) -> int | None:
+    """The step from which on the learning rate is 0, so that nothing is learnt to the end.
+
+    Args:
+        training: the fields of this section.
+        rounds: the steps before which rounds are held.
+
+    Returns:
+        None where the schedule lasts to the end.
+    """
+    start = rounds[-1] if rounds and training.restart_each_round else 0
+    end = start + training.schedule_steps
+    return end if end < training.steps and training.schedule_power else None
 
 
 def say_pixels(name: str, method: Method) -> None:
