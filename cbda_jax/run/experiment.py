@@ -369,13 +369,8 @@ class Experiment:
         values = self.evaluate("test", final=True, out=out / "predictions")
         hosts.sync("predictions are on the disk")
         if hosts.is_first():
-            outcome.write_evaluation(
-                out,
-                values,
-                dataset=self.config.data.test,
-                settings=flat(self.config),
-                changed=changed,
-            )
+            settings = flat(self.config)
+            outcome.write_evaluation(out, values, settings=settings, changed=changed)
         kind = self.parts.dataset("test").encoding.name
         console.say(f"{reporting.result_table(values)}\nfigures and predictions ({kind}): {out}")
 
