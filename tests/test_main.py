@@ -24,7 +24,7 @@ def data_dir(tmp_path_factory):
 
 
 def _flags(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda"):
-    return [
+    given = [
         *(f"--config={config}", f"--workdir={workdir}"),
         f"--config.data.dir={data_dir}",
         *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
@@ -39,6 +39,8 @@ def _flags(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda")
         "--config.compilation_cache=",
         *flags,
     ]
+    # Of a tuple that is given twice, the flag has both.
+    return [*{flag.partition("=")[0]: flag for flag in given}.values()]
 
 
 def _centres(workdir):
@@ -128,10 +130,10 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, dat
 
 
 @contextlib.contextmanager
-def _held(workdir, data_dir, folder, **place):
+def _held(workdir, data_dir, folder, flags=(), **place):
     """A run that waits at a place, see `scenes.Hold`."""
     folder.mkdir()
-    with _start(workdir, data_dir, hold=scenes.Hold(folder, **place)) as process:
+    with _start(workdir, data_dir, *flags, hold=scenes.Hold(folder, **place)) as process:
         waiting.until((folder / "held").exists, f"a run at {place}", children=[process])
         yield process
 
@@ -311,6 +313,67 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
     assert found["changed"]["evaluation.flip"] == [True, False]
     assert found["settings"]["evaluation.flip"] is False
     assert _result(workdir)["evaluation"] == evaluation
+
+
+EXTENDED = (
+    "--extend",
+    "--config.training.steps=18",
+    "--config.acquisition.rounds=(4, 8, 14)",
+    "--config.acquisition.budget=0.08",
+)
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_and_all_before_stays(unbroken, data_dir, tmp_path):
+    workdir, killed = tmp_path / "run", tmp_path / "killed"
+    for folder in (workdir, killed):
+        shutil.copytree(unbroken, folder)
+    records = (unbroken / "metrics.jsonl").read_bytes()
+    done = _run(workdir, data_dir, *EXTENDED)
+    assert done.returncode == 0, done.stderr
+    assert f"{workdir}: extended at step 12, after 2 rounds (acquisition.budget: 0.05 -> " in (
+        done.stderr
+    )
+    assert "what it came to before is kept as result_0.json" in done.stderr
+    assert f"{workdir}: going on from step 12" in done.stderr
+    assert _queries(workdir)[:2] == _queries(unbroken)
+    assert _answers(workdir)[:2] == _answers(unbroken)
+    assert (workdir / "metrics.jsonl").read_bytes().startswith(records)
+    for new, old in (
+        ("result_0.json", "result.json"),
+        ("report/index_0.html", "report/index.html"),
+    ):
+        assert (workdir / new).read_bytes() == (unbroken / old).read_bytes()
+    result = _result(workdir)
+    assert result["evaluation"]["step"] == 18
+    (entry,) = result["history"]
+    assert (entry["step"], entry["rounds"]) == (12, 2)
+    assert entry["changed"]["training.steps"] == [STEPS, 18]
+    assert "How the run was extended" in (workdir / "report" / "index.html").read_text()
+    # What is left of 8 % of 32 x 64 in squares of 9, once 6 an image are taken: 7 for each of 5.
+    assert [r["requested"] for r in result["rounds"]] == [30, 30, 35]
+    centres = [place for asked in _centres(workdir) for place in zip(*asked, strict=True)]
+    assert len(centres) == 95
+    for i, (image, row, col) in enumerate(centres):
+        near = [c for c in centres[:i] if c[0] == image]
+        assert all(max(abs(row - r), abs(col - c)) > 2 for _, r, c in near)
+    # Killed as it is recorded, before what there was is put aside, and on the way: the same end.
+    _kill_at(killed, data_dir, tmp_path / "recorded", file="config.json", flags=EXTENDED)
+    assert _result(killed)["evaluation"]["step"] == STEPS
+    _kill_at(killed, data_dir, tmp_path / "aside", file="result_0", flags=EXTENDED)
+    assert not (killed / "result_0.json").exists()
+    # Recorded: the flag is not needed any more.
+    _kill_at(killed, data_dir, tmp_path / "steps", step=16, flags=EXTENDED[1:])
+    assert (killed / "result_0.json").exists()
+    done = _run(killed, data_dir, *EXTENDED)
+    assert done.returncode == 0, done.stderr
+    assert _queries(killed) == _queries(workdir)
+    assert _losses(killed) == _losses(workdir)
+    assert _result(killed)["evaluation"] == result["evaluation"]
+    assert len(_result(killed)["history"]) == 1
+    again = _run(killed, data_dir, *EXTENDED)
+    assert again.returncode == 0
+    assert "finished; nothing to do" in again.stderr
 
 
 @pytest.mark.slow
