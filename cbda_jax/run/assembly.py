@@ -81,6 +81,11 @@ def assemble(
         sharding.check_batch(config.data.source_batch, mesh, "data.source_batch")
     if method.target:
         sharding.check_batch(config.data.target_batch, mesh, "data.target_batch")
+    for domain in ("source", "target"):
+        if getattr(method, domain):
+            field = f"data.{domain}_batch"
+            batch = config.data[f"{domain}_batch"]
+            checks.check_accumulate(field, batch, mesh.size, config.training.accumulate)
     opened = functools.cache(functools.partial(open_records, config))
     for role in roles(method, mode):
         records_of_role = opened(role)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, console, platform, reporting
+from cbda_jax import annotation, checkpoints, console, platform, reporting
 from cbda_jax.config import check, flat
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
@@ -83,6 +83,9 @@ def run(
         rounds = opening.open_rounds(parts, folder, wait=wait, settled=extension.settled(history))
         # Only now: a config that cannot be run leaves no trace.
         if mode == "train":
+            where = config.checkpoint.dir
+            if where:
+                hosts.first(lambda: checkpoints.check_writable(where, "checkpoint.dir"))
             hosts.first(lambda: _record(folder, config, extended))
 
         def check_writable() -> None:

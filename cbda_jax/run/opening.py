@@ -52,6 +52,7 @@ def open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool, settled: int
         if config.annotation.oracle == "people":
             checks.say_pixels(config.method, method)
         count = len(parts.round_steps)
+        checks.check_balance(method, parts.space.num_classes)
         sizes = rounds.sizes.values()
         checks.check_budget(rounds.budget, method, sizes, count)
         check_rest(method, rounds.budget, count, sizes, rounds.spent())

@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from cbda_jax import acquisition, annotation, console, reporting
-from cbda_jax.errors import InputError
+from cbda_jax import acquisition, annotation, console, plugins, reporting
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_npz
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import Method
@@ -291,7 +291,17 @@ class Rounds:
         """Has a round answered in the first process; all read the answers from the disk."""
 
         def ask() -> annotation.Pending | None:
-            found = self._oracle.ask(queries)
+            try:
+                found = self._oracle.ask(queries)
+            except (InputError, Paused):
+                raise
+            # Whatever a user's oracle raises.
+            except Exception as error:
+                raise InputError(
+                    f"annotation.oracle: ask(queries) of round {queries.round} fails with "
+                    f"{plugins.one_line(error)}, expected Answers or Pending; mend the oracle, "
+                    "then start the same command again: it is asked the same"
+                ) from error
             if self.answers.path(queries.round).exists():
                 # Written by the program that people answer with, when it closed the round.
                 return None
