@@ -175,10 +175,10 @@ def described(
         f"{pace:.2g} s an answer ({kind})"
     )
     if answered:
-        spent = annotation.cost_of(answered, pace)
+        paid = annotation.cost_of(answered, pace)
         pixels = int(annotation.counts(answered).sum())
         text += (
-            f"; spent in {count(len(answered))}: {count(pixels)} pixels, {count(spent.answers)} "
-            f"answers, {hours(spent.seconds)} hours"
+            f"; spent in {count(len(answered))}: {count(pixels)} pixels, {count(paid.answers)} "
+            f"answers, {hours(paid.seconds)} hours"
         )
     return text
