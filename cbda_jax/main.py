@@ -61,6 +61,13 @@ _UNTIL = flags.DEFINE_integer(
     "Stop when this step is saved, before a round that is due there; without it the same command "
     "goes on from there.",
 )
+_EXTEND = flags.DEFINE_bool(
+    "extend",
+    False,
+    "A run that has begun, or finished, goes on with more training.steps, a larger "
+    "acquisition.budget, further acquisition.rounds: what the config now says. All that was done "
+    "stays as it is, and the run's history records what changed.",
+)
 _WAIT = flags.DEFINE_bool(
     "wait",
     False,
@@ -100,6 +107,11 @@ def main(_: list[str]) -> None:
                 f"--wait: found with --mode={_MODE.value}, expected with --mode=train or acquire, "
                 "which ask; set the mode, or leave it out"
             )
+        if _EXTEND.value and _MODE.value != "train":
+            raise InputError(
+                f"--extend: found with --mode={_MODE.value}, expected with --mode=train alone; "
+                "extend the run first, or leave it out"
+            )
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         with hosts.session():
             if _MODE.value == "predict":
@@ -113,6 +125,7 @@ def main(_: list[str]) -> None:
                     profile=_PROFILE.value,
                     until=_UNTIL.value,
                     wait=_WAIT.value,
+                    extend=_EXTEND.value,
                 )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

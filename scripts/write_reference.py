@@ -19,13 +19,15 @@ A field is set in a config file, or by `--config.FIELD=VALUE`. Some have a short
 `--config=FILE:NAME=VALUE,NAME=VALUE`: {arguments}.
 
 The last column says whether a field may differ when a run that has begun is started again: never,
-as results depend on it; on resume, as they do not; in `--mode=evaluate` alone; or only to say where
-the same content lies now.
+as results depend on it; on resume, as they do not; with `--extend`, which records it ([a finished
+run goes on](../guide/reliability.md#a-finished-run-goes-on)); in `--mode=evaluate` too; or only to
+say where the same content lies now.
 """
 _CHANGES: dict[Change, str] = {
     "never": "never",
     "resume": "on resume",
-    "evaluate": "in `--mode=evaluate`",
+    "evaluate": "in `--mode=evaluate`, with `--extend`",
+    "extend": "with `--extend`",
     "moved": "same content, elsewhere",
 }
 

@@ -1,10 +1,14 @@
 """What a user can get wrong in a config or a workdir: one line that says what, where and how."""
 
+import functools
+
+import jax
 import processes
 import pytest
 import scenes
 import waiting
 
+from cbda_jax import sharding
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.run import assembly, experiment, workdir
@@ -92,6 +96,60 @@ def test_a_workdir_without_room_or_permission(tmp_path):
     with pytest.raises(InputError) as error:
         workdir.claim(tmp_path / "file" / "run", _config(), write=True)
     assert f"cannot write {tmp_path / 'file' / 'run' / 'config.json'}" in _message(error)
+
+
+def _broken(*_):
+    raise RuntimeError("no server")
+
+
+BROKEN = f"{__name__}:_broken"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        (
+            "data.test",
+            "synthetic_city/target_tst",
+            "data.test: 'synthetic_city/target_tst' found, expected one of the splits",
+        ),
+        ("data.val", "synthetic_city/vla", "data.val: 'synthetic_city/vla' found, expected one of"),
+        (
+            "training.accumulate",
+            3,
+            "training.accumulate: 3 found with data.source_batch 4 on ",
+        ),
+        (
+            "acquisition.class_balance",
+            BROKEN,
+            f"{BROKEN!r} found, which fails with RuntimeError: no server, expected 19 weights",
+        ),
+        (
+            "annotation.oracle",
+            BROKEN,
+            f"{BROKEN!r} found, which fails with RuntimeError: no server, expected an oracle",
+        ),
+        ("checkpoint.dir", "{here}/file/checkpoints", "expected a folder that can be written to"),
+        ("checkpoint.dir", "nowhere://bucket/run", "expected a folder that can be written to"),
+    ],
+)
+def test_what_would_fail_hours_later_fails_before_anything_is_written(
+    field, value, said, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
+    monkeypatch.setattr(sharding, "make_mesh", one)
+    config = _config("method=cbda,steps=20", acquisition__rounds=(2, 4, 6))
+    config.data.dir = str(tmp_path / "data")
+    config.data.source_size = config.data.target_size = (32, 64)
+    for split in ("source_train", "target_train", "target_val", "target_test"):
+        config.data.synthetic_city[split] = 2
+    value = value.format(here=tmp_path) if isinstance(value, str) else value
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError) as error:
+        experiment.run(config, tmp_path / "run")
+    assert said in _message(error)
+    assert not [*(tmp_path / "run").glob("[!.]*")]
 
 
 @pytest.mark.parametrize(

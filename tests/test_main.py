@@ -24,7 +24,7 @@ def data_dir(tmp_path_factory):
 
 
 def _flags(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda"):
-    return [
+    given = [
         *(f"--config={config}", f"--workdir={workdir}"),
         f"--config.data.dir={data_dir}",
         *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
@@ -39,6 +39,8 @@ def _flags(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda")
         "--config.compilation_cache=",
         *flags,
     ]
+    # Of a tuple that is given twice, the flag has both.
+    return [*{flag.partition("=")[0]: flag for flag in given}.values()]
 
 
 def _centres(workdir):
@@ -121,16 +123,17 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, dat
     assert other.returncode == 2
     assert other.stderr.strip().splitlines()[-1] == (
         f"error: {workdir} holds a run of another config (acquisition.budget: 0.05 there, 0.1 "
-        "now); use another --workdir, or the config it was started with"
+        "now); use another --workdir, or the config it was started with, or --extend, with which "
+        "it goes on to this one"
     )
     assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file()}
 
 
 @contextlib.contextmanager
-def _held(workdir, data_dir, folder, **place):
+def _held(workdir, data_dir, folder, flags=(), **place):
     """A run that waits at a place, see `scenes.Hold`."""
     folder.mkdir()
-    with _start(workdir, data_dir, hold=scenes.Hold(folder, **place)) as process:
+    with _start(workdir, data_dir, *flags, hold=scenes.Hold(folder, **place)) as process:
         waiting.until((folder / "held").exists, f"a run at {place}", children=[process])
         yield process
 
@@ -276,7 +279,8 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
     done = _run(workdir, data_dir, "--mode=evaluate")
     assert done.returncode == 0, done.stderr
     assert (workdir / "metrics.jsonl").read_bytes() == metrics
-    paths = sorted((workdir / "predictions").glob("*_pred.png"))
+    own = workdir / "evaluations" / f"step_{STEPS}-synthetic_city-target_test"
+    paths = sorted((own / "predictions").glob("*_pred.png"))
     assert len(paths) == 5
     known = {value for value, name in LABEL_IDS.classes.items() if name is not None}
     for path in paths:
@@ -285,11 +289,91 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
         assert set(np.unique(prediction).tolist()) <= known
     evaluation = _result(workdir)["evaluation"]
     assert f"{100 * evaluation['miou']:.1f}" in done.stderr
-    # Of other images, and in another way, without a new run.
-    other = ("--config.data.test=synthetic_city/target_val", "--config.evaluation.flip=False")
+    found = json.loads((own / "evaluation.json").read_text())
+    assert found["evaluation"] == evaluation
+    assert found["changed"] == {}
+    assert "otherwise" not in done.stderr
+    # Of other images, and in another way, without a new run; beside what there is.
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    other = (
+        "--config.data.test=synthetic_city/target_val",
+        "--config.data.val=synthetic_city/target_test",
+        "--config.evaluation.flip=False",
+    )
     done = _run(workdir, data_dir, "--mode=evaluate", *other)
     assert done.returncode == 0, done.stderr
-    assert len(list((workdir / "predictions").glob("target_val_*_pred.png"))) == 5
+    assert (
+        "note: evaluated otherwise than the run (data.test: 'synthetic_city/target_test' there, "
+        "'synthetic_city/target_val' now; evaluation.flip: True there, False now)"
+    ) in done.stderr
+    assert before == {path: path.read_bytes() for path in before}
+    (beside,) = workdir.glob(f"evaluations/step_{STEPS}-synthetic_city-target_val-????????")
+    assert len(list((beside / "predictions").glob("target_val_*_pred.png"))) == 5
+    found = json.loads((beside / "evaluation.json").read_text())
+    assert found["changed"]["evaluation.flip"] == [True, False]
+    assert found["settings"]["evaluation.flip"] is False
+    assert _result(workdir)["evaluation"] == evaluation
+
+
+EXTENDED = (
+    "--extend",
+    "--config.training.steps=18",
+    "--config.acquisition.rounds=(4, 8, 14)",
+    "--config.acquisition.budget=0.08",
+)
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_and_all_before_stays(unbroken, data_dir, tmp_path):
+    workdir, killed = tmp_path / "run", tmp_path / "killed"
+    for folder in (workdir, killed):
+        shutil.copytree(unbroken, folder)
+    records = (unbroken / "metrics.jsonl").read_bytes()
+    done = _run(workdir, data_dir, *EXTENDED)
+    assert done.returncode == 0, done.stderr
+    assert f"{workdir}: extended at step 12, after 2 rounds (acquisition.budget: 0.05 -> " in (
+        done.stderr
+    )
+    assert "what it came to before is kept as result_0.json" in done.stderr
+    assert f"{workdir}: going on from step 12" in done.stderr
+    assert _queries(workdir)[:2] == _queries(unbroken)
+    assert _answers(workdir)[:2] == _answers(unbroken)
+    assert (workdir / "metrics.jsonl").read_bytes().startswith(records)
+    for new, old in (
+        ("result_0.json", "result.json"),
+        ("report/index_0.html", "report/index.html"),
+    ):
+        assert (workdir / new).read_bytes() == (unbroken / old).read_bytes()
+    result = _result(workdir)
+    assert result["evaluation"]["step"] == 18
+    (entry,) = result["history"]
+    assert (entry["step"], entry["rounds"]) == (12, 2)
+    assert entry["changed"]["training.steps"] == [STEPS, 18]
+    assert "How the run was extended" in (workdir / "report" / "index.html").read_text()
+    # What is left of 8 % of 32 x 64 in squares of 9, once 6 an image are taken: 7 for each of 5.
+    assert [r["requested"] for r in result["rounds"]] == [30, 30, 35]
+    centres = [place for asked in _centres(workdir) for place in zip(*asked, strict=True)]
+    assert len(centres) == 95
+    for i, (image, row, col) in enumerate(centres):
+        near = [c for c in centres[:i] if c[0] == image]
+        assert all(max(abs(row - r), abs(col - c)) > 2 for _, r, c in near)
+    # Killed as it is recorded, before what there was is put aside, and on the way: the same end.
+    _kill_at(killed, data_dir, tmp_path / "recorded", file="config.json", flags=EXTENDED)
+    assert _result(killed)["evaluation"]["step"] == STEPS
+    _kill_at(killed, data_dir, tmp_path / "aside", file="result_0", flags=EXTENDED)
+    assert not (killed / "result_0.json").exists()
+    # Recorded: the flag is not needed any more.
+    _kill_at(killed, data_dir, tmp_path / "steps", step=16, flags=EXTENDED[1:])
+    assert (killed / "result_0.json").exists()
+    done = _run(killed, data_dir, *EXTENDED)
+    assert done.returncode == 0, done.stderr
+    assert _queries(killed) == _queries(workdir)
+    assert _losses(killed) == _losses(workdir)
+    assert _result(killed)["evaluation"] == result["evaluation"]
+    assert len(_result(killed)["history"]) == 1
+    again = _run(killed, data_dir, *EXTENDED)
+    assert again.returncode == 0
+    assert "finished; nothing to do" in again.stderr
 
 
 @pytest.mark.slow

@@ -64,7 +64,16 @@ def create_oracle(name: str, setting: Setting) -> Oracle:
     """
     where = "annotation.oracle"
     make = plugins.find_function(ORACLES, name, where)
-    oracle = make(setting)
+    try:
+        oracle = make(setting)
+    except InputError:
+        raise
+    # Whatever a function of the user's raises.
+    except Exception as error:
+        raise InputError(
+            f"{where}: {name!r} found, which fails with {plugins.one_line(error)}, expected an "
+            "oracle, made of a cbda_jax.annotation.Setting; mend the function"
+        ) from error
     if not isinstance(oracle, Oracle):
         raise InputError(
             f"{where}: {name!r} makes a {type(oracle).__name__} without ask(queries), expected an "

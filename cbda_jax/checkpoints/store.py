@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import uuid
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -229,6 +230,31 @@ class Checkpoints:
             except OSError:
                 moved = ", cannot be renamed"
         console.say(f"{path}: damaged checkpoint{moved}; using the one before ({error})")
+
+
+def check_writable(folder: str, field: str) -> None:
+    """Makes a folder for checkpoints and tries to write to it, before hours are spent for one.
+
+    Args:
+        folder: a path, or an address of an object store.
+        field: of the config, that names it.
+
+    Raises:
+        InputError: it cannot be made or written to, or a package for such addresses is missing.
+    """
+    try:
+        path = epath.Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{uuid.uuid4().hex[:8]}.tmp"
+        probe.write_text("")
+        probe.unlink()
+    # Every kind of store raises errors of its own.
+    except Exception as error:
+        text = " ".join(str(getattr(error, "strerror", None) or error).split())[:300]
+        raise InputError(
+            f"{field}: {folder} found, expected a folder that can be written to ({text}); check "
+            "its permissions, or name another one"
+        ) from error
 
 
 def content_digest(folder: Path) -> str | None:

@@ -75,7 +75,13 @@ DATA = (
         data_set(),
         "The images that are asked about.",
     ),
-    Field("data.val", "synthetic_city/target_val", data_set(), "Is evaluated on while training."),
+    Field(
+        "data.val",
+        "synthetic_city/target_val",
+        data_set(),
+        "Is evaluated on while training.",
+        "evaluate",
+    ),
     Field(
         "data.test",
         "synthetic_city/target_test",

@@ -88,7 +88,7 @@ _RUN = (
     ),
 )
 _TRAINING = (
-    Field("training.steps", 1000, whole(1), "How many steps the whole training has."),
+    Field("training.steps", 1000, whole(1), "How many steps the whole training has.", "extend"),
     Field(
         "training.optimizer",
         "sgd",
@@ -112,7 +112,11 @@ _TRAINING = (
         "Weight decay of parameters; adamw spares vectors (norms, biases).",
     ),
     Field(
-        "training.schedule_steps", 1000, whole(1), "Steps after which the poly schedule reaches 0."
+        "training.schedule_steps",
+        1000,
+        whole(1),
+        "Steps after which the poly schedule reaches 0.",
+        "extend",
     ),
     Field("training.schedule_power", 0.9, at_least_0(), "Exponent of the poly schedule."),
     Field("training.warmup", 0, whole(0), "Steps of linear rise at the beginning."),
@@ -191,6 +195,7 @@ _ACQUISITION = (
         number("a number of 0 or more, in pixels at most 1", lambda value: value >= 0),
         "What all rounds together ask for: a fraction of all target pixels, or what "
         "acquisition.budget_in says.",
+        "extend",
     ),
     Field(
         "acquisition.budget_in",
@@ -210,6 +215,7 @@ _ACQUISITION = (
             least=0,
         ),
         "The steps before which rounds are held.",
+        "extend",
     ),
     Field(
         "acquisition.score",

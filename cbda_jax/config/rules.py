@@ -10,11 +10,12 @@ from ml_collections import ConfigDict
 from cbda_jax.errors import near
 from cbda_jax.plugins import is_path
 
-Change = Literal["never", "resume", "evaluate", "moved"]
+Change = Literal["never", "resume", "evaluate", "extend", "moved"]
 """When a field of a run that has begun may change.
 
-"never"; "resume": whenever the run is started again, as no result depends on it; "evaluate": with
---mode=evaluate alone; "moved": it names a file, which may lie elsewhere if it holds the same.
+"never"; "resume": whenever the run is started again, as no result depends on it; "extend": with
+--extend, which records it; "evaluate": with --extend too, and freely with --mode=evaluate; "moved":
+it names a file, which may lie elsewhere if it holds the same.
 """
 
 

@@ -34,6 +34,7 @@ def write_report(
     versions: Mapping[str, str] | None = None,
     analysis: Mapping[str, Any] | None = None,
     answered_by: Sequence[Mapping[str, Any]] = (),
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Writes `report/index.html` from the files of a run, whole or not at all.
 
@@ -53,6 +54,8 @@ def write_report(
         versions: of what the run was made with, devices too, by name.
         analysis: of what was labelled, from `cbda_jax.annotation.analyse`, if there is one.
         answered_by: the rounds that people answered, from `people.of_people`.
+        history: how the run was extended: of each time its `step`, `rounds`, `changed` (values
+            before and after, by field) and `time`.
 
     Returns:
         The path of the report.
@@ -97,6 +100,7 @@ def write_report(
         ],
         "versions": list((versions or {}).items()),
         "config_text": config_text.strip(),
+        "history": [_history_row(entry) for entry in history],
     }
     template = importlib.resources.files("cbda_jax.reporting").joinpath("report.html.j2")
     environment = jinja2.Environment(
@@ -201,6 +205,11 @@ def _round_row(record: Mapping[str, Any]) -> list[str]:
         hours(record.get("answer_seconds")),
         "-" if record.get("seconds") is None else f"{record['seconds']:.1f}",
     ]
+
+
+def _history_row(entry: Mapping[str, Any]) -> list[str]:
+    changed = [f"{name}: {old!r} \u2192 {new!r}" for name, (old, new) in entry["changed"].items()]
+    return [entry["time"], count(entry["step"]), count(entry["rounds"]), "; ".join(changed)]
 
 
 def _rounds_total(rounds: Sequence[Mapping[str, Any]]) -> list[str]:

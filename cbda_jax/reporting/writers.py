@@ -25,13 +25,16 @@ class MetricWriter:
         workdir: the folder of the run; made if need be.
         resume_step: the step that the run goes on from. Records of later steps are dropped, and
             those of the end (`final`), which comes after the last step; -1 drops all of them.
+        last_step: of the run. The end of one that was extended since stays.
         enabled: False on every host but the first; nothing is then read or written.
 
     Raises:
         InputError: the file holds something that is not a record, or cannot be written.
     """
 
-    def __init__(self, workdir: Path, *, resume_step: int, enabled: bool = True):
+    def __init__(
+        self, workdir: Path, *, resume_step: int, last_step: int = 0, enabled: bool = True
+    ):
         self._file: FileIO | None = None
         self._events: EventFile | None = None
         self._path = _path(workdir)
@@ -43,7 +46,8 @@ class MetricWriter:
             kept = b"".join(
                 _line(record)
                 for record in records
-                if record["step"] <= resume_step and not record.get("final")
+                if record["step"] <= resume_step
+                and not (record.get("final") and record["step"] >= last_step)
             )
             if kept != content:
                 write_bytes(self._path, kept)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,13 +56,20 @@ class Parts(NamedTuple):
     network: "Network"
 
 
-def assemble(config: Config, method: Method, mode: str = "train") -> Parts:
+def assemble(
+    config: Config,
+    method: Method,
+    mode: str = "train",
+    *,
+    earlier: Sequence[tuple[int, int]] = (),
+) -> Parts:
     """Opens and creates what a run consists of. Nothing is written but prepared data.
 
     Args:
         config: of `cbda_jax.config`, checked.
         method: of `resolve_method`.
         mode: of the run; the data sets that it needs are opened.
+        earlier: schedules that were in force before it was extended, of `extension.schedules`.
 
     Raises:
         InputError: the config names what is not there, or what does not fit together.
@@ -74,6 +81,11 @@ def assemble(config: Config, method: Method, mode: str = "train") -> Parts:
         sharding.check_batch(config.data.source_batch, mesh, "data.source_batch")
     if method.target:
         sharding.check_batch(config.data.target_batch, mesh, "data.target_batch")
+    for domain in ("source", "target"):
+        if getattr(method, domain):
+            field = f"data.{domain}_batch"
+            batch = config.data[f"{domain}_batch"]
+            checks.check_accumulate(field, batch, mesh.size, config.training.accumulate)
     opened = functools.cache(functools.partial(open_records, config))
     for role in roles(method, mode):
         records_of_role = opened(role)
@@ -88,7 +100,7 @@ def assemble(config: Config, method: Method, mode: str = "train") -> Parts:
         host=(jax.process_index(), jax.process_count()),
         dataset=opened,
         pool=opened("target"),
-        network=create_network(config, space.num_classes, mesh),
+        network=create_network(config, space.num_classes, mesh, earlier),
     )
 
 
@@ -296,8 +308,17 @@ class Network(NamedTuple):
     train_step: Callable[..., Any]
 
 
-def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
-    """The network of the config, with pretrained weights if it names some."""
+def create_network(
+    config: Config, num_classes: int, mesh: Mesh, earlier: Sequence[tuple[int, int]] = ()
+) -> Network:
+    """The network of the config, with pretrained weights if it names some.
+
+    Args:
+        config: as above.
+        num_classes: that it tells apart.
+        mesh: over which its training is spread.
+        earlier: schedules that were in force before, of `training.poly_schedule`.
+    """
     settings = config.training
     if config.network.startswith("segformer_") and settings.optimizer == "sgd":
         console.say(
@@ -309,6 +330,8 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         power=settings.schedule_power,
         steps=settings.schedule_steps,
         warmup=settings.warmup,
+        # Where the optimizer counts from the last round on, it does not know of the run's steps.
+        earlier=() if settings.restart_each_round else earlier,
     )
     optimizer = training.create_optimizer(
         settings.optimizer,

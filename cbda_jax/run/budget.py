@@ -2,13 +2,31 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from cbda_jax import acquisition, annotation
 from cbda_jax.acquisition import Budget
+from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.reporting.tables import count, hours, percent
 from cbda_jax.run.acquirer import Request, Share
+
+
+class Spent(NamedTuple):
+    """What rounds have asked for under another budget; it stays, and the others share the rest.
+
+    Attributes:
+        rounds: how many of them there are.
+        picks: of all images of a size together, by (height, width).
+    """
+
+    rounds: int
+    picks: Mapping[tuple[int, int], int]
+
+
+NOTHING = Spent(0, {})
+"""Of a run that has had one budget from its beginning."""
 
 
 def request(
@@ -17,6 +35,7 @@ def request(
     number: int,
     rounds: int,
     sizes: Collection[tuple[int, int]],
+    spent: Spent = NOTHING,
 ) -> Request:
     """What a round asks for.
 
@@ -27,27 +46,98 @@ def request(
     Args:
         method: what it acquires.
         budget: of all rounds.
-        number: of the round, from 1.
+        number: of the round, from 1; none of those whose picks are spent.
         rounds: how many there are.
-        sizes: (height, width) of every image's native label; of a budget in pixels, each once is
-            enough.
+        sizes: (height, width) of every image's native label; of a budget in pixels of which nothing
+            is spent, each once is enough.
+        spent: by rounds before the budget was what it is.
     """
-    found, allocation = {}, method.allocation
     if budget.unit == "pixels":
-        for size in set(sizes):
-            picks = acquisition.picks_per_image(budget.amount, size, rounds, method.scoring.squares)
-            found[size] = Share(picks, acquisition.capped(picks, method.image_cap))
-        return Request(number, found, allocation)
-    total, pixels = budget.picks(len(sizes)), sum(map(math.prod, sizes))
-    here = acquisition.of_round(total, number, rounds)
-    for size in set(sizes):
-        if allocation == "per_image":
-            own = total * math.prod(size) // pixels
-            picks = acquisition.of_round(own, number, rounds)
+        picks = _picks_of_pixels(method, budget, rounds, Counter(sizes), spent)
+        return _request(method, number, picks, None)
+    images, total, pixels = Counter(sizes), budget.picks(len(sizes)), sum(map(math.prod, sizes))
+    place, left = number - spent.rounds, rounds - spent.rounds
+    if method.allocation == "per_image":
+        picks = {}
+        for size, count_ in images.items():
+            own = total * math.prod(size) // pixels - -(-spent.picks.get(size, 0) // count_)
+            picks[size] = acquisition.of_round(max(own, 0), place, left)
+        return _request(method, number, picks, None)
+    here = acquisition.of_round(max(total - sum(spent.picks.values()), 0), place, left)
+    picks = {size: -(-here * math.prod(size) // pixels) for size in images}
+    return _request(method, number, picks, here)
+
+
+def _picks_of_pixels(
+    method: Method, budget: Budget, rounds: int, images: Counter[tuple[int, int]], spent: Spent
+) -> dict[tuple[int, int], int]:
+    """Picks of a round in an image of each size, of a budget in pixels."""
+    squares, left = method.scoring.squares, rounds - spent.rounds
+    if not spent.rounds:
+        return {
+            size: acquisition.picks_per_image(budget.amount, size, rounds, squares)
+            for size in images
+        }
+    whole = {size: budget.amount * math.prod(size) / squares.pixels for size in images}
+    if method.allocation == "per_image":
+        rest = {size: whole[size] - spent.picks.get(size, 0) / images[size] for size in images}
+    else:
+        paid = sum(whole[size] * images[size] for size in images)
+        part = 1 - sum(spent.picks.values()) / paid
+        rest = {size: whole[size] * part for size in images}
+    # 0.3 - 0.1 is 0.19999999999999998 in floating point.
+    return {size: math.ceil(round(max(rest[size], 0) / left, 6)) for size in images}
+
+
+def _request(
+    method: Method, number: int, picks: Mapping[tuple[int, int], int], total: int | None
+) -> Request:
+    shares = {
+        size: Share(each, acquisition.capped(each, method.image_cap))
+        for size, each in picks.items()
+    }
+    return Request(number, shares, method.allocation, total)
+
+
+def check_rest(
+    method: Method,
+    budget: Budget,
+    rounds: int,
+    sizes: Collection[tuple[int, int]],
+    spent: Spent,
+) -> None:
+    """Checks that rounds before have left something of a budget to every round to come.
+
+    Args:
+        method: what it acquires.
+        budget: of all rounds.
+        rounds: how many there are.
+        sizes: (height, width) of every image's native label.
+        spent: by rounds before the budget was what it is.
+
+    Raises:
+        InputError: a round, or an image of a round, would get no pick.
+    """
+    if not spent.rounds:
+        return
+    images = Counter(sizes)
+    for number in range(spent.rounds + 1, rounds + 1):
+        asked = request(method, budget, number, rounds, sizes, spent)
+        least = min(share.picks for share in asked.shares.values())
+        if (least if method.allocation == "per_image" else asked.total(images.elements())) > 0:
+            continue
+        picks = sum(spent.picks.values())
+        if budget.unit == "pixels":
+            amount = picks * method.scoring.squares.pixels / sum(map(math.prod, sizes))
+            there, used = f"{budget.amount:g}", f"{amount:.4g}"
         else:
-            picks = -(-here * math.prod(size) // pixels)
-        found[size] = Share(picks, acquisition.capped(picks, method.image_cap))
-    return Request(number, found, allocation, here if allocation == "global" else None)
+            there, used = str(budget), budget.words(picks * budget.price(len(sizes)))
+        first = "round 1" if spent.rounds == 1 else f"rounds 1 to {spent.rounds}"
+        raise InputError(
+            f"acquisition.budget: {there} found, of which {first} took {used}, so that nothing is "
+            f"left for round {number}; expected more, as it is that of all {rounds} rounds, those "
+            "held included; raise it"
+        )
 
 
 def described(
@@ -56,6 +146,7 @@ def described(
     rounds: int,
     sizes: Collection[tuple[int, int]],
     answered: Sequence[annotation.Answers] = (),
+    spent: Spent = NOTHING,
 ) -> str:
     """What all rounds ask for, in pixels, answers and hours; and what was spent of it so far.
 
@@ -65,11 +156,12 @@ def described(
         rounds: how many there are.
         sizes: (height, width) of every image's native label.
         answered: the answers so far. Where people's time was measured, theirs counts from then on.
+        spent: by rounds before the budget was what it is.
     """
     images, estimate = Counter(sizes), budget.seconds_per_answer
-    picks = sum(
-        request(method, budget, number, rounds, sizes).total(images.elements())
-        for number in range(1, rounds + 1)
+    picks = sum(spent.picks.values()) + sum(
+        request(method, budget, number, rounds, sizes, spent).total(images.elements())
+        for number in range(spent.rounds + 1, rounds + 1)
     )
     pixels, answers = picks * method.scoring.squares.pixels, picks * budget.answers_per_pick
     share = percent(pixels / sum(map(math.prod, sizes)), 2)
@@ -83,10 +175,10 @@ def described(
         f"{pace:.2g} s an answer ({kind})"
     )
     if answered:
-        spent = annotation.cost_of(answered, pace)
+        paid = annotation.cost_of(answered, pace)
         pixels = int(annotation.counts(answered).sum())
         text += (
-            f"; spent in {count(len(answered))}: {count(pixels)} pixels, {count(spent.answers)} "
-            f"answers, {hours(spent.seconds)} hours"
+            f"; spent in {count(len(answered))}: {count(pixels)} pixels, {count(paid.answers)} "
+            f"answers, {hours(paid.seconds)} hours"
         )
     return text

@@ -1,7 +1,7 @@
 """Checks of what a config alone cannot tell: the files it names, and what its images allow."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -109,6 +109,56 @@ def check_pretrained(path: str) -> None:
             "of a run; download the weights (see the README), or set pretrained to an empty text "
             "for random ones"
         )
+
+
+def check_balance(method: Method, num_classes: int) -> None:
+    """Tries the scheme that classes are balanced by, which is first needed rounds later.
+
+    Args:
+        method: what it acquires.
+        num_classes: that are told apart.
+
+    Raises:
+        InputError: it fails, or makes no weights.
+    """
+    balance = method.balance
+    if balance.weighted:
+        counts = np.arange(num_classes, dtype=np.int64)  # of one class, nothing
+        acquisition.class_weights(counts, balance.class_balance, **balance.options)
+
+
+def check_accumulate(field: str, batch: int, devices: int, accumulate: int) -> None:
+    """Checks that every device's part of a batch can be cut.
+
+    Args:
+        field: of the config, that says how large the batch is.
+        batch: images a step, of all devices.
+        devices: that share it equally.
+        accumulate: into how many equal parts.
+
+    Raises:
+        InputError: it cannot be.
+    """
+    if batch // devices % accumulate:
+        raise InputError(
+            f"training.accumulate: {accumulate} found with {field} {batch} on {devices} devices, "
+            f"expected a number that divides the {batch // devices} images of a device; change one"
+        )
+
+
+def idle_from(training: Any, rounds: Sequence[int]) -> int | None:
+    """The step from which on the learning rate is 0, so that nothing is learnt to the end.
+
+    Args:
+        training: the fields of this section.
+        rounds: the steps before which rounds are held.
+
+    Returns:
+        None where the schedule lasts to the end.
+    """
+    start = rounds[-1] if rounds and training.restart_each_round else 0
+    end = start + training.schedule_steps
+    return end if end < training.steps and training.schedule_power else None
 
 
 def say_pixels(name: str, method: Method) -> None:

@@ -1,29 +1,24 @@
 """The active-learning loop: train, acquire, ask, train on."""
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, console, platform, reporting
-from cbda_jax.checkpoints import Checkpoints
+from cbda_jax import annotation, checkpoints, console, platform, reporting
 from cbda_jax.config import check, flat, settled
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_bytes
-from cbda_jax.run import assembly, checks, outcome, workdir
+from cbda_jax.run import assembly, checks, extension, opening, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
-from cbda_jax.run.rounds import Plan, Rounds
+from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts, lock
 from cbda_jax.runtime.preemption import Preemption
-from cbda_jax.runtime.trace import StepTrace
-
-_WAIT_S = 5.0  # between two looks for the answers of people
 
 
 def run(
@@ -34,6 +29,7 @@ def run(
     profile: int = 0,
     until: int | None = None,
     wait: bool = False,
+    extend: bool = False,
 ) -> None:
     """Runs the experiment of a workdir, or goes on with it.
 
@@ -47,6 +43,9 @@ def run(
             that is due there. A later call without it goes on as if this one had never stopped.
             None: the whole loop.
         wait: for people who have yet to answer, in place of stopping.
+        extend: with mode "train", of a run that has begun: the config may have more steps, a larger
+            budget and further rounds, with which the run goes on from where it is. A later call
+            without it goes on with the same.
 
     Raises:
         InputError: the config, the data, the workdir or `until` is not as expected.
@@ -63,11 +62,15 @@ def run(
         )
     method = assembly.resolve_method(config)
     annotation.check_version(folder / "answers", folder / "queries")
-    workdir.claim(folder, config, write=False, mode=mode)
+    if extend:
+        changed = extension.find(folder, config)
+    else:
+        changed = ()
+        workdir.claim(folder, config, write=False, mode=mode)
     if mode != "train":
         workdir.check_run(folder)
     result = workdir.read_result(folder)
-    if mode == "train" and result is not None:
+    if mode == "train" and result is not None and not changed:
         console.say(f"{folder}: this run has finished; nothing to do\n\n{result['table']}")
         return
     assembly.check_files(config, method, mode)
@@ -76,19 +79,24 @@ def run(
     with lock.hold(folder) if writes else nullcontext() as held, Preemption() as preemption:
         if writes:
             hosts.first(lambda: lock.remove_leftovers(folder))
-        parts = assembly.assemble(config, method, mode)
+        extended = extension.prepare(folder, config, method) if extend else None
+        history = workdir.read_history(folder) + ([] if extended is None else [extended.entry])
+        parts = assembly.assemble(config, method, mode, earlier=extension.schedules(history))
         console.say(hosts.devices(platform.of(parts.mesh)))
-        rounds = _open_rounds(parts, folder, wait=wait)
+        rounds = opening.open_rounds(parts, folder, wait=wait, settled=extension.settled(history))
         # Only now: a config that cannot be run leaves no trace.
         if mode == "train":
-            hosts.first(lambda: workdir.claim(folder, config, write=True))
+            where = config.checkpoint.dir
+            if where:
+                hosts.first(lambda: checkpoints.check_writable(where, "checkpoint.dir"))
+            hosts.first(lambda: _record(folder, config, extended))
 
         def check_writable() -> None:
             """Stops all processes if another run has taken the workdir."""
             if held is not None:
                 hosts.first(held.check)
 
-        with _open_trainer(
+        with opening.open_trainer(
             parts, rounds, folder, preemption, check_writable, mode=mode, profile=profile
         ) as trainer:
             experiment = Experiment(parts, rounds, trainer, folder)
@@ -100,86 +108,16 @@ def run(
                 experiment.acquire_only()
 
 
-def _open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool) -> Rounds:
-    """What was asked and answered so far."""
-    config, method = parts.config, parts.method
-    rounds = Rounds(
-        folder,
-        parts.pool,
-        parts.space,
-        assembly.create_oracle(config, folder, parts.pool, parts.space),
-        Plan(
-            config.method,
-            method,
-            config.acquisition.budget,
-            len(parts.round_steps),
-            config.acquisition.budget_in,
-            config.annotation.seconds_per_answer,
-        ),
-        gallery=config.report.gallery,
-        wait_s=_WAIT_S if wait else None,
-    )
-    if method.acquires:
-        if config.annotation.oracle == "people":
-            checks.say_pixels(config.method, method)
-        count = len(parts.round_steps)
-        checks.check_budget(rounds.budget, method, rounds.sizes.values(), count)
-    return rounds
-
-
-@contextmanager
-def _open_trainer(
-    parts: assembly.Parts,
-    rounds: Rounds,
-    folder: Path,
-    preemption: Preemption,
-    check_writable: Callable[[], None],
-    *,
-    mode: str,
-    profile: int,
-) -> Iterator[Trainer]:
-    """The state of the latest whole checkpoint; at the end, waits for what is being written.
-
-    Figures go to the run's metrics only if the mode is "train"; these are cut back to the
-    checkpoint first. "evaluate" leaves the checkpoints alone, damaged ones too.
-    """
-    config = parts.config
-    checkpoints = Checkpoints(
-        config.checkpoint.dir or folder / "checkpoints",
-        keep=config.checkpoint.keep,
-        writable=mode != "evaluate",
-    )
-    try:
-        initial = parts.network.initial()
-        found = checkpoints.restore_latest(initial)
-        resumed = found is not None
-        step, state = found or (0, initial)
-        if parts.method.acquires:
-            rounds.check_steps(parts.round_steps, step)
-        with reporting.MetricWriter(
-            folder,
-            resume_step=step if resumed else -1,
-            enabled=hosts.is_first() and mode == "train",
-        ) as metrics:
-            trainer = Trainer(
-                parts.network.train_step,
-                step,
-                state,
-                mesh=parts.mesh,
-                checkpoints=checkpoints,
-                metrics=metrics,
-                preemption=preemption,
-                trace=StepTrace(folder / "tensorboard", profile if hosts.is_first() else 0),
-                check_writable=check_writable,
-                log_every=config.report.log_every,
-                save_every=config.checkpoint.every,
-                resumed=resumed,
-            )
-            # The trainer's alone, or the device would hold the state twice.
-            del initial, found, state
-            yield trainer
-    finally:
-        checkpoints.close()
+def _record(folder: Path, config: assembly.Config, extended: extension.Extension | None) -> None:
+    """Makes the config that of the run; what one that was extended came to is kept."""
+    if extended is None:
+        workdir.claim(folder, config, write=True)
+    else:
+        extension.record(folder, extended)
+        console.say(f"{folder}: {extended}")
+    aside = workdir.put_aside(folder)
+    if aside is not None:
+        console.say(f"{folder}: what it came to before is kept as {aside.name}")
 
 
 class Experiment:
@@ -247,6 +185,12 @@ class Experiment:
     def _say_start(self) -> None:
         if self.parts.method.acquires:
             console.say(self.rounds.cost())
+        idle = checks.idle_from(self.config.training, self.parts.round_steps)
+        if idle is not None:
+            console.say(
+                f"note: training.schedule_steps: the learning rate is 0 from step {idle:,} on, so "
+                f"that nothing is learnt until {self.config.training.steps:,} (training.steps)"
+            )
         if self.trainer.resumed:
             console.say(f"{self.folder}: going on from step {self.step}")
             return
@@ -355,13 +299,16 @@ class Experiment:
         )
         return bool(hosts.of_first(found))
 
-    def evaluate(self, role: str, *, final: bool = False, write: bool = False) -> dict[str, Any]:
+    def evaluate(
+        self, role: str, *, final: bool = False, out: Path | None = None
+    ) -> dict[str, Any]:
         """Scores a labelled split at native size; records and returns the figures (fractions).
 
         Args:
             role: which data set, "val" or "test".
             final: whether this is the end of the run.
-            write: also write every prediction as a PNG of the data set's own label values.
+            out: a folder for every prediction as a PNG of the data set's own label values, if they
+                are wanted.
         """
         space, name = self.parts.space, self.config.data[role]
         data = self.parts.dataset(role)
@@ -370,8 +317,7 @@ class Experiment:
             height, width = data.native_sizes[index].tolist()
             native = images.resize_label(prediction, (height, width))
             content = labels.write(native, data.encoding, space)
-            path = self.folder / "predictions" / f"{data.ids[index]}_pred.png"
-            write_bytes(path, content)
+            write_bytes(Path(out or "") / f"{data.ids[index]}_pred.png", content)
 
         with console.progress(
             len(data), f"evaluate {name}", unit="image", enabled=final
@@ -382,7 +328,7 @@ class Experiment:
                 self.trainer.preemption.check()
 
             confusion = self._evaluator.confusion(
-                self.trainer.state, data, keep=keep if write else None, done=done
+                self.trainer.state, data, keep=keep if out else None, done=done
             )
         values = outcome.figures(
             confusion,
@@ -409,18 +355,30 @@ class Experiment:
         )
 
     def write_predictions(self) -> None:
-        """Evaluates the latest checkpoint on the test split and writes its predictions.
+        """Evaluates the latest checkpoint on the test split; writes figures and predictions.
+
+        They go to a folder of their own in `evaluations`, named by the step, the split, and what is
+        otherwise than in the run: what the run itself came to is not touched.
 
         Raises:
             InputError: there is no checkpoint.
         """
         if not self.trainer.resumed:
             raise InputError(f"{self.folder}: no checkpoint found; train first")
-        values = self.evaluate("test", final=True, write=True)
+        unused = ("data.val", "evaluation.every")
+        changed = [
+            one for one in workdir.differences(self.folder, self.config) if one.name not in unused
+        ]
+        if changed:
+            console.say(f"note: evaluated otherwise than the run ({'; '.join(map(str, changed))})")
+        out = outcome.evaluation_folder(self.folder, self.step, self.config.data.test, changed)
+        values = self.evaluate("test", final=True, out=out / "predictions")
+        hosts.sync("predictions are on the disk")
+        if hosts.is_first():
+            settings = flat(self.config)
+            outcome.write_evaluation(out, values, settings=settings, changed=changed)
         kind = self.parts.dataset("test").encoding.name
-        console.say(
-            f"{reporting.result_table(values)}\npredictions ({kind}): {self.folder / 'predictions'}"
-        )
+        console.say(f"{reporting.result_table(values)}\nfigures and predictions ({kind}): {out}")
 
     # -------------------------------------------------------------------- end
 
@@ -442,4 +400,5 @@ class Experiment:
             devices=self.parts.mesh.size,
             answers=self.rounds.answers.rounds,
             sizes=self.rounds.sizes,
+            history=workdir.read_history(self.folder),
         )

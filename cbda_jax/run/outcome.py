@@ -1,6 +1,9 @@
 """What a run comes to: figures of an evaluation, and at the end result, table and report."""
 
+import hashlib
+import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from jaxtyping import Int64
 
 from cbda_jax import __version__, acquisition, annotation, console, evaluation, reporting
 from cbda_jax.label_space import LabelSpace
-from cbda_jax.run.workdir import write_json
+from cbda_jax.run.workdir import Difference, write_json
 
 
 def figures(
@@ -47,6 +50,50 @@ def figures(
     }
 
 
+def evaluation_folder(
+    workdir: Path, step: int, dataset: str, changed: Sequence[Difference]
+) -> Path:
+    """Where an evaluation of a checkpoint goes: the same one always to the same folder.
+
+    Args:
+        workdir: of the run.
+        step: of the checkpoint.
+        dataset: name of the data set and split.
+        changed: what is otherwise than in the run. Its SHA-256 is the end of the name.
+    """
+    name = f"step_{step}-{re.sub(r'[^A-Za-z0-9_.]+', '-', dataset)}"
+    if changed:
+        text = json.dumps([[one.name, one.here] for one in changed])
+        name += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return workdir / "evaluations" / name
+
+
+def write_evaluation(
+    out: Path,
+    values: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any],
+    changed: Sequence[Difference],
+) -> None:
+    """Writes what an evaluation came to, and how it was made, to `evaluation.json` in its folder.
+
+    Args:
+        out: of `evaluation_folder`.
+        values: of `figures`, with its step.
+        settings: the values of the config, by the names of the fields.
+        changed: what is otherwise than in the run.
+    """
+    write_json(
+        out / "evaluation.json",
+        {
+            "evaluation": values,
+            "dataset": settings["data.test"],
+            "settings": {n: v for n, v in settings.items() if n.startswith("evaluation.")},
+            "changed": {one.name: [one.there, one.here] for one in changed},
+        },
+    )
+
+
 def conclude(
     workdir: Path,
     values: dict[str, Any],
@@ -58,6 +105,7 @@ def conclude(
     devices: int,
     answers: Sequence[annotation.Answers],
     sizes: annotation.ImageSizes,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Writes the report and, last of all, the result: a run that has one counts as finished.
 
@@ -71,6 +119,7 @@ def conclude(
         devices: how many the run was made on.
         answers: to all rounds.
         sizes: of the target images.
+        history: of the run, see `workdir.read_history`.
     """
     # Here: plotting libraries take most of a second, and every start would wait for them.
     from cbda_jax.reporting import people
@@ -101,6 +150,7 @@ def conclude(
         },
         analysis=analysis,
         answered_by=answered_by,
+        history=history,
     )
     write_json(
         workdir / "result.json",
@@ -113,6 +163,7 @@ def conclude(
             **({} if budget is None else {"cost": _cost(answers, budget)}),
             **({} if analysis is None else {"analysis": analysis}),
             **({"people": answered_by} if answered_by else {}),
+            **({"history": [*history]} if history else {}),
         },
     )
     console.say(f"{table}\nreport: {report}")

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from cbda_jax import acquisition, annotation, console, reporting
-from cbda_jax.errors import InputError
+from cbda_jax import acquisition, annotation, console, plugins, reporting
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_npz
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import Method
@@ -63,6 +64,8 @@ class Plan:
         count: how many rounds share it.
         budget_in: what it is counted in, one of `acquisition.BUDGET_UNITS`.
         seconds_per_answer: what an answer is estimated to take.
+        settled: how many rounds were held before the budget was this one. What they asked for
+            stays, and the others share the rest.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Plan:
     count: int
     budget_in: str = "pixels"
     seconds_per_answer: float | int = 2.0
+    settled: int = 0
 
 
 class Rounds:
@@ -124,6 +128,7 @@ class Rounds:
         self._name = plan.name
         self._method = plan.method
         self._count = plan.count
+        self._settled = plan.settled
         self.budget = acquisition.Budget(
             plan.budget,
             plan.budget_in,
@@ -153,7 +158,20 @@ class Rounds:
     def cost(self) -> str:
         """What all rounds ask for, in pixels, answers and hours, and what was spent so far."""
         sizes, answered = self.sizes.values(), self.answers.rounds
-        return budgets.described(self._method, self.budget, self._count, sizes, answered)
+        return budgets.described(
+            self._method, self.budget, self._count, sizes, answered, self.spent()
+        )
+
+    def spent(self) -> budgets.Spent:
+        """What was asked for before the budget was what it is, but for what was not answered."""
+        picks = Counter()
+        settled = self.log.rounds[: self._settled]
+        for place, queries in enumerate(settled):
+            answers = self.answers.rounds[place] if place < len(self.answers.rounds) else None
+            for image_id, own in queries.places.items():
+                given = len(own) if answers is None else int(answers.answered[own].sum())
+                picks[self.sizes[image_id]] += given
+        return budgets.Spent(len(settled), picks)
 
     def check_steps(self, steps: tuple[int, ...], step: int) -> None:
         """Checks that all queries and answers are there that a checkpoint was trained with.
@@ -273,7 +291,17 @@ class Rounds:
         """Has a round answered in the first process; all read the answers from the disk."""
 
         def ask() -> annotation.Pending | None:
-            found = self._oracle.ask(queries)
+            try:
+                found = self._oracle.ask(queries)
+            except (InputError, Paused):
+                raise
+            # Whatever a user's oracle raises.
+            except Exception as error:
+                raise InputError(
+                    f"annotation.oracle: ask(queries) of round {queries.round} fails with "
+                    f"{plugins.one_line(error)}, expected Answers or Pending; mend the oracle, "
+                    "then start the same command again: it is asked the same"
+                ) from error
             if self.answers.path(queries.round).exists():
                 # Written by the program that people answer with, when it closed the round.
                 return None
@@ -330,7 +358,7 @@ class Rounds:
         ids = self._pool.ids
         method = self._method
         sizes = self.sizes.values()
-        asked = budgets.request(method, self.budget, number, self._count, sizes)
+        asked = budgets.request(method, self.budget, number, self._count, sizes, self.spent())
         balance = self._balance(number)
         with console.progress(len(ids), f"acquire round {number}", unit="image") as progress:
 

@@ -2,20 +2,41 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from cbda_jax import checkpoints
-from cbda_jax.config import FIELDS, Field, base, field_of, flat, settled
+from cbda_jax.config import FIELDS, Change, Field, base, field_of, flat, settled
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
 from cbda_jax.runtime import lock
 
-# Beside the fields, what the files that they name hold.
-_CONTENTS = "contents"
+# Beside the fields: what the files that they name hold, and how the run was extended.
+_CONTENTS, _HISTORY = "contents", "history"
+
+_DECLARED = "data.declared."
+
+
+class Difference(NamedTuple):
+    """A field that a run found in a workdir has otherwise.
+
+    Attributes:
+        name: of the field.
+        there: its value in the workdir.
+        here: its value now.
+        change: when it may change.
+    """
+
+    name: str
+    there: Any
+    here: Any
+    change: Change
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.there!r} there, {self.here!r} now"
 
 
 def claim(workdir: Path, config: Any, *, write: bool, mode: str = "train") -> None:
@@ -33,20 +54,18 @@ def claim(workdir: Path, config: Any, *, write: bool, mode: str = "train") -> No
         InputError: the folder belongs to a run of another config, holds something else, or cannot
             be written to.
     """
-    path = workdir / "config.json"
-    # As JSON gives it back, where tuples are lists.
-    now = json.loads(json.dumps(flat(settled(config))))
-    if path.exists():
-        try:
-            before = dict(json.loads(path.read_text()))
-        except (TypeError, ValueError) as error:
+    if (workdir / "config.json").exists():
+        changed = [
+            found
+            for found in differences(workdir, config)
+            if not (found.change == "evaluate" and mode == "evaluate")
+        ]
+        if changed:
+            extends = mode == "train" and all(f.change in EXTENDS for f in changed)
             raise InputError(
-                f"{path}: not valid JSON ({error}); restore it, or use another --workdir"
-            ) from error
-        if changed := [*_changes(before, now, mode)]:
-            raise InputError(
-                f"{workdir} holds a run of another config ({'; '.join(changed)}); use another "
-                "--workdir, or the config it was started with"
+                f"{workdir} holds a run of another config ({'; '.join(map(str, changed))}); use "
+                "another --workdir, or the config it was started with"
+                f"{', or --extend, with which it goes on to this one' if extends else ''}"
             )
         return
     # The lock, and what was left of a start that was killed, is ours.
@@ -56,26 +75,87 @@ def claim(workdir: Path, config: Any, *, write: bool, mode: str = "train") -> No
             f"{workdir} is not empty and holds no run (no config.json); use another --workdir"
         )
     if write:
+        now = _plain(config)
         named = (name for name, field in FIELDS.items() if field.change == "moved")
         contents = {name: content_digest(now[name]) for name in named if now.get(name)}
-        write_json(path, {**now, _CONTENTS: contents})
+        write_json(workdir / "config.json", {**now, _CONTENTS: contents})
 
 
-def _changes(before: dict[str, Any], now: Mapping[str, Any], mode: str) -> Iterator[str]:
-    """Fields that differ and may not, each with both values."""
+EXTENDS = ("extend", "evaluate")
+"""When fields may change that --extend may change."""
+
+
+def differences(workdir: Path, config: Any) -> list[Difference]:
+    """The fields of a run in which a config differs, but for those that may whenever it goes on.
+
+    Raises:
+        InputError: the config of the run is damaged.
+    """
+    before, now = _recorded(workdir), _plain(config)
     contents = before.pop(_CONTENTS, {})
+    before.pop(_HISTORY, None)
+    # A data set that is declared to be evaluated on has no part in what was done.
+    sets = (before.get(field) or "" for field in ("data.source", "data.target", "label_space"))
+    learnt = [f"{_DECLARED}{name.partition('/')[0]}." for name in sets]
+    found = []
     for name in {**before, **now}:
         field = field_of(name)
         # A run of before a field was known had what is now its default.
         default = None if field is None or field.is_unset or field.is_open else field.default
         there, here = before.get(name, json.loads(json.dumps(default))), now.get(name)
         change = "never" if field is None else field.change
-        free = change == "resume" or (change == "evaluate" and mode == "evaluate")
-        if free or there == here:
+        if name.startswith(_DECLARED) and not any(map(name.startswith, learnt)):
+            change = "evaluate"
+        if change == "resume" or there == here:
             continue
         if change == "moved" and here and contents.get(name) == content_digest(here) is not None:
             continue
-        yield f"{name}: {there!r} there, {here!r} now"
+        found.append(Difference(name, there, here, change))
+    return found
+
+
+def amend(workdir: Path, changed: Sequence[Difference], entry: Mapping[str, Any]) -> None:
+    """Gives a run other values of some fields, and an entry in its history; both or neither.
+
+    Args:
+        workdir: folder of the run.
+        changed: the fields; all others stay.
+        entry: of the history, see `read_history`.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
+    values = _recorded(workdir)
+    values[_HISTORY] = [*values.get(_HISTORY, []), dict(entry)]
+    values |= {difference.name: difference.here for difference in changed}
+    write_json(workdir / "config.json", values)
+
+
+def read_history(workdir: Path) -> list[dict[str, Any]]:
+    """What was changed of a run since it was begun, in order; empty where nothing was.
+
+    Each entry has the `step` and the number of `rounds` it was made at, `changed`: the values
+    before and after of each field, the `time` and the `version` of the program.
+
+    Raises:
+        InputError: the config of the run is damaged.
+    """
+    return [*_recorded(workdir).get(_HISTORY, [])] if (workdir / "config.json").exists() else []
+
+
+def _recorded(workdir: Path) -> dict[str, Any]:
+    path = workdir / "config.json"
+    try:
+        return dict(json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: not valid JSON ({error}); restore it, or use another --workdir"
+        ) from error
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """The fields as JSON gives them back, where tuples are lists."""
+    return json.loads(json.dumps(flat(settled(config))))
 
 
 def content_digest(path: str) -> str | None:
@@ -111,7 +191,7 @@ def check_run(workdir: Path) -> None:
 
 
 def read_config(workdir: Path) -> Any:
-    """The config that a run was started with, as `cbda_jax.config` makes them.
+    """The config of a run, as `cbda_jax.config` makes them.
 
     Raises:
         InputError: the file is damaged, or holds a field that is unknown.
@@ -120,7 +200,8 @@ def read_config(workdir: Path) -> Any:
     config = base()
     try:
         values = dict(json.loads(path.read_text()))
-        values.pop(_CONTENTS, None)
+        for beside in (_CONTENTS, _HISTORY):
+            values.pop(beside, None)
         for name, value in values.items():
             field = field_of(name)
             if field is None:
@@ -149,9 +230,41 @@ def _put(config: Any, field: Field, name: str, value: Any) -> None:
 
 
 def read_result(workdir: Path) -> dict[str, Any] | None:
-    """What a finished run came to, None if it has not finished."""
+    """What a finished run came to, None if it has not finished, or was extended since."""
     path = workdir / "result.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text())
+    return result if len(result.get(_HISTORY, [])) == len(read_history(workdir)) else None
+
+
+def put_aside(workdir: Path) -> Path | None:
+    """Renames result and report of before a run was extended, so that new ones do not replace them.
+
+    To `result_N.json` and `report/index_N.html`, N being the extensions that there were by then.
+
+    Returns:
+        Where the result is now; None where there is none from before.
+
+    Raises:
+        InputError: they cannot be renamed.
+    """
+    path = workdir / "result.json"
+    if not path.exists() or read_result(workdir) is not None:
+        return None
+    number = len(json.loads(path.read_text()).get(_HISTORY, []))
+    aside, report = path.with_name(f"result_{number}.json"), workdir / "report" / "index.html"
+    try:
+        # The result last: while it is there, this is not done.
+        for old, new in ((report, report.with_name(f"index_{number}.html")), (path, aside)):
+            if old.exists() and not new.exists():
+                old.rename(new)
+    except OSError as error:
+        raise InputError(
+            f"cannot rename {path}: {error.strerror or error}; check the folder's permissions, "
+            "then start the same command again"
+        ) from error
+    return aside
 
 
 def write_json(path: Path, value: Any) -> None:

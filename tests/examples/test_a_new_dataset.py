@@ -66,7 +66,7 @@ def test_a_run_on_it(program, tmp_path, monkeypatch):
     assert evaluation["iou"].keys() == {"table", "disc", "box", "stick"}
     assert list(evaluation["subsets"]) == ["round_or_square"]
     experiment.run(config, workdir, mode="evaluate")
-    predictions = sorted((workdir / "predictions").iterdir())
+    predictions = sorted(workdir.glob("evaluations/*/predictions/*"))
     assert [path.name for path in predictions] == [f"{i:03d}_pred.png" for i in range(4)]
     # In the data set's own numbers, the lowest of two that mean a class.
     for path in predictions:

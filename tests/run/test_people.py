@@ -14,13 +14,13 @@ from answering import answer
 from cbda_jax import annotation
 from cbda_jax.annotation import AnswersPending, people
 from cbda_jax.errors import InputError
-from cbda_jax.run import experiment
+from cbda_jax.run import experiment, opening
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     tiny.use(monkeypatch)
-    monkeypatch.setattr(experiment, "_WAIT_S", 0.05)
+    monkeypatch.setattr(opening, "_WAIT_S", 0.05)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ OTHER = {
     "annotation.hidden": 0.0,
 }
 EVALUATED = {
+    "data.val": "synthetic_city/target_test",
     "data.test": "synthetic_city/target_val",
     "evaluation.every": 77,
     "evaluation.flip": False,

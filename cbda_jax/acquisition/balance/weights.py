@@ -153,13 +153,22 @@ def class_weights(
 
     Raises:
         InputError: for an unknown scheme or parameter, negative counts, a parameter out of its
-            range, or weights that are no numbers above 0.
+            range, a scheme that fails, or weights that are no numbers above 0.
     """
     function = check_scheme(scheme, parameters)
     n = _counts("labelled pixels", counts).astype(np.float64)
     if n.sum() == 0:
         return np.ones(len(n), np.float32)
-    weight = np.asarray(function(n, **parameters))
+    try:
+        weight = np.asarray(function(n, **parameters))
+    except InputError:
+        raise
+    # Whatever a function of the user's raises.
+    except Exception as error:
+        raise InputError(
+            f"acquisition.class_balance: {scheme!r} found, which fails with "
+            f"{plugins.one_line(error)}, expected {len(n)} weights, one a class; mend the function"
+        ) from error
     if weight.shape != n.shape or not (np.isfinite(weight) & (weight > 0)).all():
         raise InputError(
             f"acquisition.class_balance: {scheme!r} found, which makes {weight.dtype} "

@@ -428,6 +428,7 @@ def test_a_run_on_it(stand_in, tmp_path, monkeypatch, name):
     with np.load(workdir / "queries" / "round_01.npz") as log:
         assert {*log["image"].tolist()} <= {0, 1}
     experiment.run(config, workdir, mode="evaluate")
-    folder, split = workdir / "predictions", config.data.test.partition("/")[2]
+    (folder,) = workdir.glob("evaluations/step_2-*/predictions")
+    split = config.data.test.partition("/")[2]
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
     assert written == {f"{image_id}_pred.png" for image_id in PUBLISHED[name].splits[split]}
