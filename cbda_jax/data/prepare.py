@@ -215,7 +215,10 @@ def check_sources(builder: LabelledBuilder) -> None:
 
 
 def prepare_builder(
-    builder: LabelledBuilder, *, manual_dir: str | os.PathLike[str] | None = None
+    builder: LabelledBuilder,
+    *,
+    manual_dir: str | os.PathLike[str] | None = None,
+    check: bool = True,
 ) -> None:
     """Prepares a data set unless it is; says so on standard output.
 
@@ -225,6 +228,8 @@ def prepare_builder(
     Args:
         builder: of `create_builder`.
         manual_dir: where the files are, for a config without a root.
+        check: whether a copy that is there is compared with the files; False: that was done just
+            now, and takes its time.
 
     Raises:
         InputError: as the builder's, or `data_dir` cannot be written; it was prepared from other
@@ -232,7 +237,8 @@ def prepare_builder(
     """
     directory = Path(builder.data_dir)
     if directory.exists():
-        check_sources(builder)
+        if check:
+            check_sources(builder)
         return
     try:
         with _lock(directory.parent / f".{directory.name}.lock"):

@@ -233,6 +233,7 @@ def open_records(
     *,
     data_dir: str | os.PathLike[str],
     prepare: bool = True,
+    check: bool = True,
     dataset: str | Declaration | None = None,
     **options: Any,
 ) -> Records:
@@ -244,6 +245,8 @@ def open_records(
         data_dir: folder of all prepared data sets.
         prepare: whether to prepare it if needed; otherwise that is an error (several hosts with one
             file system: one prepares, the others wait and then open).
+        check: whether a prepared copy is compared with the files it was made of; as in
+            `prepare.prepare_builder`.
         dataset: the declaration of a data set that is not known by its name.
         **options: fields of the builder's config, such as `root`, `size=(height, width)` and
             `label_space`; those that are None keep the builder's default.
@@ -255,5 +258,5 @@ def open_records(
     known_as, _, split = name.partition("/")
     builder = create_builder(dataset or known_as, data_dir=data_dir, **options)
     if prepare:
-        prepare_builder(builder)
+        prepare_builder(builder, check=check)
     return Records(builder.data_dir, split or "train", builder.labelling)

@@ -65,6 +65,8 @@ def assemble(
 ) -> Parts:
     """Opens and creates what a run consists of. Nothing is written but prepared data.
 
+    After `check_files`, which has looked for all files.
+
     Args:
         config: of `cbda_jax.config`, checked.
         method: of `resolve_method`.
@@ -86,7 +88,7 @@ def assemble(
             field = f"data.{domain}_batch"
             batch = config.data[f"{domain}_batch"]
             checks.check_accumulate(field, batch, mesh.size, config.training.accumulate)
-    opened = functools.cache(functools.partial(open_records, config))
+    opened = functools.cache(functools.partial(open_records, config, check=False))
     for role in roles(method, mode):
         records_of_role = opened(role)
         if role != "target" or needs_truth(config, method):
@@ -153,8 +155,11 @@ def check_files(config: Config, method: Method, mode: str) -> None:
         checks.check_pretrained(config.pretrained)
 
     def look() -> None:
+        # Several roles may be splits of one prepared folder, whose files are looked through once.
+        splits: dict[str, tuple[str, ...]] = {}
         for role in wanted:
-            checks.check_data_set(f"data.{role}", config.data[role], **location(config, role))
+            where = location(config, role)
+            checks.check_data_set(f"data.{role}", config.data[role], splits, **where)
 
     hosts.first(look)
 
@@ -178,12 +183,13 @@ def needs_truth(config: Config, method: Method) -> bool:
     return asked or (method.target and not method.acquires)
 
 
-def open_records(config: Config, role: str) -> records.Records:
+def open_records(config: Config, role: str, *, check: bool = True) -> records.Records:
     """Opens a data set, prepared by the first process while the others wait.
 
     Args:
         config: as above.
         role: one of `config.data_sets.ROLES`.
+        check: whether a prepared copy is compared with its files; False after `check_files`.
 
     Raises:
         InputError: an unknown data set; files that are not as expected; labels of other classes
@@ -191,7 +197,7 @@ def open_records(config: Config, role: str) -> records.Records:
     """
     where = location(config, role)
     opener = functools.partial(records.open_records, config.data[role], **where)
-    prepared = hosts.first(lambda: opener(prepare=True))
+    prepared = hosts.first(lambda: opener(prepare=True, check=check))
     return prepared or opener(prepare=False)
 
 

@@ -34,12 +34,15 @@ class LabelledRecords(Protocol):
         ...
 
 
-def check_data_set(field: str, name: str, **location: Any) -> None:
+def check_data_set(
+    field: str, name: str, known: dict[str, tuple[str, ...]] | None = None, **location: Any
+) -> None:
     """Looks for a split of a data set, prepared or as its files; prepares nothing.
 
     Args:
         field: of the config, that names it.
         name: of the data set and split.
+        known: the splits by prepared folder that were looked for by now; gets those of this one.
         location: where and how it is prepared, of `prepare.create_builder`.
 
     Raises:
@@ -48,7 +51,11 @@ def check_data_set(field: str, name: str, **location: Any) -> None:
     dataset, _, split = name.partition("/")
     try:
         builder = prepare.create_builder(**location)
-        splits = prepare.find_splits(builder)
+        known = {} if known is None else known
+        place = str(builder.data_dir)
+        if place not in known:
+            known[place] = prepare.find_splits(builder)
+        splits = known[place]
     except InputError as error:
         raise InputError(f"{field}: {name!r} found, but {error}") from error
     split = split or "train"

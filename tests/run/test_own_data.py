@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import own_data
@@ -10,6 +11,7 @@ import tiny
 from PIL import Image
 
 from cbda_jax.annotation import QueryLog
+from cbda_jax.data.datasets import folders, sources
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.run import experiment
@@ -45,13 +47,30 @@ def test_a_run_from_files_to_report(folder, capsys):
     assert (workdir / "report" / "index.html").exists()
     # Predictions of the test split are in the values of its files.
     experiment.run(config, workdir, mode="evaluate")
-    written = workdir / "predictions" / "day_0" / "0_pred.png"
+    (written,) = workdir.glob("evaluations/*/predictions/day_0/0_pred.png")
     assert {*np.unique(np.asarray(Image.open(written)))} <= {*own_data.VALUES}
     # The files may go; a changed file may not.
     assert "finished" not in capsys.readouterr().err
     shutil.rmtree(folder / "files")
     experiment.run(config, workdir)
     assert "this run has finished" in capsys.readouterr().err
+
+
+def test_files_are_looked_through_once_a_start(folder, monkeypatch):
+    config = own_data.config_of(folder)
+    experiment.run(config, folder / "run", until=1)
+    looked = []
+
+    def difference(directory, *given):
+        looked.append(str(directory))
+        return sources.difference(directory, *given)
+
+    monkeypatch.setattr(
+        folders, "sources", SimpleNamespace(**{**vars(sources), "difference": difference})
+    )
+    experiment.run(config, folder / "run", until=2)
+    # Of three roles that are splits of one folder, and of the source, which is drawn.
+    assert looked == [*{*looked}]
 
 
 def test_another_declaration_is_another_run(folder):
