@@ -75,7 +75,7 @@ def test_predictions_are_those_of_an_evaluation(run, tmp_path):
     predictor.predict(config, workdir, out=tmp_path / "out")
     for path in (tmp_path / "out" / "labels").rglob("*.png"):
         name = path.relative_to(tmp_path / "out" / "labels").with_suffix("")
-        evaluated = workdir / "predictions" / f"{name}_pred.png"
+        (evaluated,) = workdir.glob(f"evaluations/*/predictions/{name}_pred.png")
         assert path.read_bytes() == evaluated.read_bytes()
     assert len(list((tmp_path / "out" / "labels").rglob("*.png"))) == 3
 
