@@ -3,8 +3,8 @@
     python scripts/convert_weights.py resnet101-63fe2227.pth resnet101.safetensors
     python scripts/convert_weights.py --inspect ANY_FILE.pth
 
-docs/guide/weights.md has the networks and layouts that are understood. Every array is checked against
-its network.
+docs/guide/weights.md has the networks and layouts that are understood. Every array is checked
+against its network.
 """
 
 import argparse

@@ -86,7 +86,7 @@ def interpret(content: Mapping[str, Any]) -> Checkpoint:
     return dataclasses.replace(found, classes=classes)
 
 
-def _flatten(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flatten(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")

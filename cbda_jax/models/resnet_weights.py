@@ -75,7 +75,7 @@ def renamed(arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def _plain(arrays: Arrays) -> Translation | None:
-    """torchvision's and timm's classifiers, and encoders that others made of them."""
+    """Classifiers of torchvision and timm, and encoders that others made of them."""
     if not {"conv1.weight", "conv1.0.weight"} & arrays.keys() or any(
         re.match(r"layer[56]\.", name) for name in arrays
     ):

@@ -1,5 +1,6 @@
 """Torch checkpoints: read, told apart, and loaded into a network; or all that is wrong is said."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,8 +25,8 @@ def load_torch_weights(
     """Puts the weights of a torch checkpoint into `model`, all of them or none.
 
     Understood are RIPU's checkpoints of DeepLab-v2 and v3+, those of AdaptSegNet and its
-    descendants, SegFormer's (the original, DAFormer, mmsegmentation, Hugging Face), and of ResNet-101
-    and EfficientNet-lite0 the backbones of torchvision, timm, mmsegmentation and
+    descendants, SegFormer's (the original, DAFormer, mmsegmentation, Hugging Face), and of
+    ResNet-101 and EfficientNet-lite0 the backbones of torchvision, timm, mmsegmentation and
     EfficientNet-PyTorch: docs/guide/weights.md says what of each. They may lie in mappings
     (`state_dict`, `model`, ...) and under prefixes (`module.`, `model.`, `Scale.`, ...); iteration
     counts, optimizer states and `num_batches_tracked` are passed over. Call it outside `jax.jit`.
@@ -37,8 +38,8 @@ def load_torch_weights(
             checkpoints of other classes.
 
     Returns:
-        What differs from the network that the checkpoint was made by, and what of it was left out: a
-        sentence each.
+        What differs from the network that the checkpoint was made by, and what of it was left
+        out: a sentence each.
 
     Raises:
         InputError: the file cannot be read; names are missing or left over; shapes differ. The
@@ -115,7 +116,7 @@ def matches(
     backbone = [entry for entry in entries if entry.name not in head]
     if part == "backbone":
         # Another network's head too: what does not stand where the backbone's arrays do.
-        root = os.path.commonprefix([entry.name for entry in backbone])
+        root = _root([entry.name for entry in backbone])
         arrays = {
             name: value
             for name, value in arrays.items()
@@ -156,6 +157,14 @@ def matches(
             f"{_advice(checkpoint, share)}"
         )
     return found
+
+
+def _root(names: list[str]) -> str:
+    """What all names begin with, whole parts of them."""
+    parts = [name.split(".") for name in names]
+    pairs = zip(min(parts), max(parts), strict=False)
+    common = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
+    return "".join(f"{part}." for part, _ in common)
 
 
 def _advice(checkpoint: Checkpoint, share: float) -> str:
