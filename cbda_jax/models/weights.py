@@ -66,6 +66,18 @@ def has_head(model: nnx.Module, checkpoint: Checkpoint) -> bool:
     )
 
 
+def count_classes(model: nnx.Module, checkpoint: Checkpoint) -> int | None:
+    """How many classes the head of a checkpoint of a network has; None if it has no such head."""
+    if not has_head(model, checkpoint):
+        return None
+    for known in _known():
+        if isinstance(model, known.module):
+            found = known.identify(checkpoint.arrays)
+            if found is not None:
+                return found
+    return None
+
+
 def table(model: nnx.Module) -> list[torch_names.Entry] | None:
     """Where every array of a checkpoint goes, or None if the network has no torch counterpart."""
     for known in _known():
@@ -154,23 +166,24 @@ def matches(
         share = sum(entry.path in placed for entry in backbone) / max(len(backbone), 1)
         raise InputError(
             f"{where} does not fit {type(model).__name__}: {'; '.join(reasons)}; "
-            f"{_advice(checkpoint, share)}"
+            f"{_advice(model, checkpoint, share)}"
         )
     return found
 
 
 def _root(names: list[str]) -> str:
-    """What all names begin with, whole parts of them."""
-    parts = [name.split(".") for name in names]
+    """The modules that all names lie within: what they begin with, in whole parts."""
+    parts = [name.split(".")[:-1] for name in names]
     pairs = zip(min(parts), max(parts), strict=False)
     common = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
     return "".join(f"{part}." for part, _ in common)
 
 
-def _advice(checkpoint: Checkpoint, share: float) -> str:
+def _advice(model: nnx.Module, checkpoint: Checkpoint, share: float) -> str:
     """What a checkpoint that does not fit looks like, and what to do.
 
     Args:
+        model: that it was to go into.
         checkpoint: of `layouts.interpret`.
         share: of the backbone's arrays that fit.
     """
@@ -181,12 +194,23 @@ def _advice(checkpoint: Checkpoint, share: float) -> str:
             f"it looks like {looks}; give a checkpoint of this network and number of classes, or "
             "load its backbone only (pretrained_part=backbone, or part='backbone')"
         )
-    if share < 0.5 and identity is not None:
+    if share < 0.5 and identity is not None and identity[0] != _name(model):
         return f"it looks like {looks}, for the network {identity[0]}; set network to that one"
     return (
         f"it looks like {looks}; give a checkpoint of this network (scripts/convert_weights.py "
         "--inspect says what a file is)"
     )
+
+
+def _name(model: nnx.Module) -> str | None:
+    """The name of a network: what a checkpoint of it would be taken for."""
+    variables = dict(nnx.to_flat_state(nnx.state(model)))
+    arrays = {
+        name: np.broadcast_to(np.float32(0), _their_shape(axes, variables[path].get_value().shape))
+        for name, path, axes in table(model) or ()
+    }
+    identity = layouts.identify(arrays)
+    return None if identity is None else identity[0]
 
 
 def _usable(array: np.ndarray) -> bool:
