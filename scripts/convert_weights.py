@@ -8,6 +8,7 @@ against its network.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,23 +77,58 @@ def inspect(source: Path) -> list[str]:
     """
     content = torch_files.read(source)
     checkpoint = layouts.interpret(content)
-    arrays = checkpoint.arrays
+    arrays = layouts.flat(content)
+    numbers = sum(value.size for value in arrays.values())
     lines = [f"{source}: {checkpoint.title or 'of no network that is known'}"]
-    lines.append(f"  holds {layouts.describe(arrays)}, {_count(arrays)} numbers")
+    lines.append(f"  holds {layouts.describe(arrays)}; {numbers:,} numbers")
     if checkpoint.classes:
-        lines.append(f"  says its classes: {', '.join(checkpoint.classes)}")
+        lines.append(f"  names {len(checkpoint.classes)} classes: {', '.join(checkpoint.classes)}")
+    if not checkpoint.title:
+        lines += (f"  {line}" for line in describe(checkpoint))
+        lines += (
+            f"    {torch_names.one_line(name)} {list(value.shape)} {value.dtype}"
+            for name, value in sorted(arrays.items())
+        )
+        return lines
+    return [*lines, *(f"  {line}" for line in describe(checkpoint))]
+
+
+def describe(checkpoint: layouts.Checkpoint) -> list[str]:
+    """Which networks a checkpoint gives what, and with which notes; or why none. A line each."""
+    if checkpoint.refusal:
+        return [f"cannot be loaded: {checkpoint.refusal}"]
+    if not checkpoint.title:
+        return ["cannot be loaded; docs/guide/weights.md has what can; its arrays:"]
     try:
-        name, part = _fit(checkpoint, f"weights {source}:")
+        name, part = _fit(checkpoint, "it")
     except InputError as error:
-        lines.append(f"  cannot be loaded: {error}")
-        if not checkpoint.title:
-            lines += (
-                f"    {torch_names.one_line(key)} {list(value.shape)} {value.dtype}"
-                for key, value in sorted(arrays.items())
-            )
-    else:
-        lines.append(f"  gives {part}: --config.network={name}")
-    return [*lines, *(f"  {note}" for note in _notes(checkpoint))]
+        return [f"cannot be loaded: {error}"]
+    return [
+        f"gives {part}: --config.network={name}",
+        *(
+            f"gives the backbone of {other}: --config.network={other}"
+            for other in _others(checkpoint, name)
+        ),
+        *_notes(checkpoint),
+    ]
+
+
+def _others(checkpoint: layouts.Checkpoint, name: str) -> Iterator[str]:
+    """Networks other than that of a name, and its sizes, whose backbone a checkpoint fits."""
+    found = models.NETWORKS[name].weights
+    for other, network in models.NETWORKS.items():
+        layouts_there = () if network.weights is None else network.weights.layouts
+        titles = [layout.title for layout in layouts_there]
+        same = found is None or network.weights is None or found.module is network.weights.module
+        if same or checkpoint.title not in titles:
+            continue
+        with contextlib.suppress(InputError):
+            weights.matches(_shapes(other), checkpoint, part="backbone")
+            yield other
+
+
+def _shapes(name: str, num_classes: int = 19) -> nnx.Module:
+    return nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))
 
 
 def _fit(checkpoint: layouts.Checkpoint, where: str) -> tuple[str, str]:
@@ -102,13 +138,15 @@ def _fit(checkpoint: layouts.Checkpoint, where: str) -> tuple[str, str]:
         InputError: there is none, or it does not fit.
     """
     identity = layouts.identify(checkpoint.arrays)
-    if identity is None and not checkpoint.refusal:
-        raise InputError(
-            f"{where} of no known network, {layouts.describe(checkpoint.arrays)} found; give a "
-            "checkpoint of docs/guide/weights.md"
+    if identity is None or checkpoint.refusal:
+        found = (
+            f"{checkpoint.title} found, which cannot be loaded: {checkpoint.refusal}"
+            if checkpoint.refusal
+            else f"of no known network: {layouts.describe(checkpoint.arrays)} found"
         )
-    name, num_classes = identity or ("deeplabv2_resnet101", 19)
-    model = nnx.eval_shape(lambda: models.create_model(name, num_classes, rngs=nnx.Rngs(0)))
+        raise InputError(f"{where} {found}; give a checkpoint of docs/guide/weights.md")
+    name, num_classes = identity
+    model = _shapes(name, num_classes)
     weights.matches(model, checkpoint, where=where)
     if weights.has_head(model, checkpoint):
         return name, f"{name}, {num_classes} classes"
@@ -117,10 +155,6 @@ def _fit(checkpoint: layouts.Checkpoint, where: str) -> tuple[str, str]:
 
 def _notes(checkpoint: layouts.Checkpoint) -> Iterator[str]:
     return (f"note: {note}" for note in checkpoint.notes)
-
-
-def _count(arrays: torch_names.Arrays) -> str:
-    return f"{sum(value.size for value in arrays.values()):,}"
 
 
 if __name__ == "__main__":

@@ -66,6 +66,20 @@ def interpret(content: Mapping[str, Any]) -> Checkpoint:
     Raises:
         InputError: two arrays come to the same name.
     """
+    arrays = flat(content)
+    found = _within(arrays, _DEPTH)
+    classes = _classes(content)
+    if found is None:
+        return Checkpoint(arrays, classes=classes)
+    return dataclasses.replace(found, classes=classes)
+
+
+def flat(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a file by names with dots, without those that are of no network.
+
+    Raises:
+        InputError: two arrays come to the same name.
+    """
     arrays: dict[str, np.ndarray] = {}
     for name, value in _flatten(content, ""):
         if _BOOKKEEPING.fullmatch(name.split(".")[0]) or _BOOKKEEPING.fullmatch(name):
@@ -79,11 +93,7 @@ def interpret(content: Mapping[str, Any]) -> Checkpoint:
         array = _array(value)
         if array is not None:
             arrays[ours] = array
-    found = _within(arrays, _DEPTH)
-    classes = _classes(content)
-    if found is None:
-        return Checkpoint(arrays, classes=classes)
-    return dataclasses.replace(found, classes=classes)
+    return arrays
 
 
 def _flatten(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -140,7 +150,7 @@ def _within(arrays: Arrays, depth: int) -> Checkpoint | None:
         beside = sorted({name.partition(".")[0] for name in arrays} - {first})
         if not beside:
             return found
-        left = f"taken from {first!r}, left beside it {torch_names.few(beside)} ({count} arrays)"
+        left = f"taken from {first!r}, left beside it {torch_names.few(beside)} ({_arrays(count)})"
         return dataclasses.replace(found, notes=(left, *found.notes))
     return None
 
@@ -181,14 +191,19 @@ def identify(arrays: Arrays) -> tuple[str, int] | None:
 
 
 def describe(arrays: Arrays) -> str:
-    """What arrays of no known network look like, in a few words."""
-    if not arrays:
-        return "no arrays"
+    """What arrays look like by their names, in a few words."""
+    names = [torch_names.one_line(name).split(".") for name in arrays]
+    prefix = ""
+    while names and len({name[0] for name in names}) == 1 and min(map(len, names)) > 2:
+        prefix += f"{names[0][0]}."
+        names = [name[1:] for name in names]
     groups: dict[str, int] = {}
-    for name in arrays:
-        first = torch_names.one_line(name).partition(".")[0]
+    for first, *_ in names:
         groups[first] = groups.get(first, 0) + 1
     largest = sorted(groups, key=lambda first: (-groups[first], first))
-    shown = ", ".join(f"{first} ({groups[first]})" for first in largest[:5])
-    more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
-    return f"{len(arrays)} arrays under {shown}{more}"
+    shown = torch_names.few([f"{prefix}{first} ({groups[first]})" for first in largest])
+    return f"{_arrays(len(arrays))} under {shown}" if arrays else "no arrays"
+
+
+def _arrays(count: int) -> str:
+    return f"{count} array{'' if count == 1 else 's'}"

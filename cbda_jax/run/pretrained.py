@@ -10,7 +10,7 @@ from flax import nnx
 
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import data_sets
-from cbda_jax.errors import InputError
+from cbda_jax.errors import InputError, near
 from cbda_jax.models import heads, layouts, torch_files, torch_names, weights
 from cbda_jax.run import workdir
 
@@ -145,6 +145,7 @@ def _of_run(config: Any, path: Path, model: nnx.Module, create: Create) -> Start
 
 def _head(config: Any, theirs: tuple[str, ...], ours: tuple[str, ...]) -> _Head:
     """Which rows of a head of known classes are taken, and what is to be said of it."""
+    _check_mapping(config.pretrained_mapping.to_dict(), theirs, ours)
     mapping = data_sets.mapping_of_weights(config)
     mapping = {name: mapping[name] for name in theirs if name in mapping}
     if theirs == ours and not mapping:
@@ -168,6 +169,20 @@ def _head(config: Any, theirs: tuple[str, ...], ours: tuple[str, ...]) -> _Head:
     parts += [f"by mapping {torch_names.few(renamed, 20)}"] if renamed else []
     parts += [f"at random start {torch_names.few(random, 20)}"] if random else []
     return _Head(of_class, "; ".join(parts), random)
+
+
+def _check_mapping(
+    mapping: dict[str, str | None], theirs: tuple[str, ...], ours: tuple[str, ...]
+) -> None:
+    for name, known, whose in (
+        *((name, theirs, "of the weights") for name in mapping),
+        *((name, ours, "of the run") for name in mapping.values() if name is not None),
+    ):
+        if name not in known:
+            raise InputError(
+                f"pretrained_mapping: {name!r} found, expected a class {whose}: "
+                f"{torch_names.few(known, 30)}{near(str(name), known)}; correct it"
+            )
 
 
 def _transfer(

@@ -113,7 +113,7 @@ def test_wrappers_and_prefixes(wrap):
     np.testing.assert_array_equal(found.arrays[name], arrays["patch_embed1.proj.weight"])
     beside = [note for note in found.notes if note.startswith("taken from")]
     expected = {
-        lightning: ["taken from 'model', left beside it criterion (1 arrays)"],
+        lightning: ["taken from 'model', left beside it criterion (1 array)"],
         daformer: [
             f"taken from 'model', left beside it ema_model, imnet_model ({2 * len(arrays)} arrays)"
         ],

@@ -178,6 +178,20 @@ def test_classes_that_are_said_wrong(file):
         start(config)
 
 
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"sidewalk": "pavment"}, "'pavment' found, expected a class of the run: .*'pavement'"),
+        ({"sidwalk": "pavement"}, "'sidwalk' found, expected a class of the weights: .*'sidewalk'"),
+    ],
+)
+def test_a_mapping_with_a_slip(file, mapping, message):
+    config = config_of(11, pretrained=file(19), pretrained_classes="cityscapes_19")
+    config.pretrained_mapping = mapping
+    with pytest.raises(InputError, match=f"pretrained_mapping: {message}"):
+        start(config)
+
+
 def test_what_is_of_another_network_names_it(tmp_path):
     path = tmp_path / "mit.safetensors"
     arrays = published.numbers(published.mit())
