@@ -1,16 +1,20 @@
 """A head of other classes: its rows carried over to the classes that are wanted."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from cbda_jax.errors import InputError
-from cbda_jax.models.torch_names import Path
 
 Rows = tuple[tuple[int, ...], ...]
 """For every class of a network, the classes of another whose mean row it takes; none: its own."""
+
+
+Place = tuple[Any, ...]
+"""Where an array is in a network's state, as `nnx.to_flat_state` gives it."""
 
 
 def rows(theirs: Sequence[str], ours: Sequence[str], mapping: Mapping[str, str | None]) -> Rows:
@@ -33,7 +37,7 @@ def rows(theirs: Sequence[str], ours: Sequence[str], mapping: Mapping[str, str |
     )
 
 
-def class_axes(create: Callable[[int], nnx.Module], num_classes: int) -> dict[Path, int]:
+def class_axes(create: Callable[[int], nnx.Module], num_classes: int) -> dict[Place, int]:
     """Which axis of an array of a head counts classes; arrays without one are left out.
 
     Told by how shapes change with the number of classes.
@@ -46,7 +50,7 @@ def class_axes(create: Callable[[int], nnx.Module], num_classes: int) -> dict[Pa
         InputError: an array changes otherwise than by one along one axis.
     """
 
-    def shapes(classes: int) -> dict[Path, tuple[int, ...]]:
+    def shapes(classes: int) -> dict[Place, tuple[int, ...]]:
         state = nnx.to_flat_state(nnx.state(nnx.eval_shape(lambda: create(classes))))
         return {path: variable.get_value().shape for path, variable in state}
 
@@ -69,7 +73,7 @@ def class_axes(create: Callable[[int], nnx.Module], num_classes: int) -> dict[Pa
 def transfer(
     model: nnx.Module,
     other: nnx.Module,
-    axes: Mapping[Path, int] | None = None,
+    axes: Mapping[Place, int] | None = None,
     of_class: Rows | None = None,
 ) -> None:
     """Puts the numbers of a network of other classes into `model`, which is changed in place.

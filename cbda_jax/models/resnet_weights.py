@@ -61,7 +61,11 @@ def unlike(arrays: Arrays) -> str:
         torch_names.blocks(arrays, rf"layer{stage}\.(\d+)\.conv1\.weight$") for stage in range(1, 5)
     )
     if any(found) and found != _BLOCKS:
-        known = {(3, 4, 6, 3): "ResNet-50", (3, 8, 36, 3): "ResNet-152", (2, 2, 2, 2): "ResNet-18"}
+        known: dict[tuple[int, ...], str] = {
+            (3, 4, 6, 3): "ResNet-50",
+            (3, 8, 36, 3): "ResNet-152",
+            (2, 2, 2, 2): "ResNet-18",
+        }
         name = known.get(found, "a ResNet")
         return f"it is {name} of {found} blocks, the networks here have ResNet-101 of {_BLOCKS}"
     if torch_names.blocks(arrays, r"layer1\.0\.(se|conv2\.conv|avd|attn)\."):

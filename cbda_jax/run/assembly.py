@@ -136,6 +136,8 @@ def check_files(config: Config, method: Method, mode: str) -> None:
     wanted = [*roles(method, mode)]
     if config.pretrained:
         checks.check_pretrained(config.pretrained)
+        if mode == "train":
+            pretrained.check(config, functools.partial(_create_model, config))
 
     def look() -> None:
         for role in wanted:
@@ -319,8 +321,7 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
     told: set[str] = set()
 
     def create_model(classes: int = num_classes) -> nnx.Module:
-        rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
-        return models.create_model(config.network, classes, rngs=rngs, dtype=dtype)
+        return _create_model(config, classes)
 
     graphdef = nnx.graphdef(nnx.eval_shape(create_model))
 
@@ -359,3 +360,9 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
         augment=training.Augment(settings.colour_jitter, tuple(settings.scale_range)),
     )
     return Network(graphdef, create, initial, train_step)
+
+
+def _create_model(config: Config, num_classes: int) -> nnx.Module:
+    """The network of the config with random numbers; it may have other classes than the run."""
+    rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
+    return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)

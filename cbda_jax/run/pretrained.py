@@ -68,6 +68,34 @@ def load(config: Any, model: nnx.Module, create: Create, *, whole: bool = False)
     return start
 
 
+def check(config: Any, create: Create) -> None:
+    """Checks that a file of weights fits the network, before anything of a run is made.
+
+    Nothing is computed but shapes. A workdir is not looked into.
+
+    Args:
+        config: of `cbda_jax.config`.
+        create: makes the network with so many classes.
+
+    Raises:
+        InputError: as `load`.
+    """
+    path = Path(config.pretrained).expanduser()
+    if not path.is_file():
+        return
+    checkpoint = layouts.interpret(torch_files.read(path))
+    ours = len(data_sets.space(config).classes)
+    model = nnx.eval_shape(lambda: create(ours))
+    count = weights.count_classes(model, checkpoint)
+    part = "backbone" if config.pretrained_part == "backbone" else None
+    if count is not None and part is None:
+        if _said(config, checkpoint, path, count) is not None:
+            model = nnx.eval_shape(lambda: create(count))
+        elif count != ours:
+            part = "backbone"
+    weights.matches(model, checkpoint, part=part, where=f"weights {path}:")
+
+
 def _of_file(config: Any, path: Path, model: nnx.Module, create: Create) -> Start:
     checkpoint = layouts.interpret(torch_files.read(path))
     where = f"weights {path}:"

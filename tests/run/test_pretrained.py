@@ -14,7 +14,7 @@ from cbda_jax.data.datasets.camvid import CLASSES, OF_CITYSCAPES
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 from cbda_jax.models import registry, torch_names
-from cbda_jax.run import assembly, pretrained, workdir
+from cbda_jax.run import assembly, experiment, pretrained, workdir
 from configs import synthetic
 
 CITY = CITYSCAPES_19.classes
@@ -198,6 +198,28 @@ def test_what_is_of_another_network_names_it(tmp_path):
     safetensors.numpy.save_file(arrays, path)
     with pytest.raises(InputError, match="for the network segformer_b0; set network to that one"):
         start(config_of(pretrained=str(path)))
+
+
+def test_what_does_not_fit_leaves_no_trace(file, tmp_path):
+    config = config_of(pretrained=file(19), network="segformer_b0")
+    config.data.dir = str(tmp_path / "data")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match="does not fit SegFormer"):
+        experiment.run(config, tmp_path / "run")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_classes_that_are_said_wrong_are_told_before_a_run(file):
+    config = config_of(pretrained=file(19), pretrained_classes="synthia_16")
+    with pytest.raises(InputError, match="'synthia_16' of 16 classes found, expected the 19"):
+        pretrained.check(config, lambda classes: tiny.Tiny(classes, rngs=nnx.Rngs(0)))
+
+
+@pytest.mark.parametrize("part", ["auto", "backbone"])
+@pytest.mark.parametrize("said", ["", "cityscapes_19"])
+def test_what_can_be_loaded_passes_the_check(file, part, said):
+    config = config_of(16, pretrained=file(19), pretrained_part=part, pretrained_classes=said)
+    pretrained.check(config, lambda classes: tiny.Tiny(classes, rngs=nnx.Rngs(0)))
 
 
 @pytest.fixture
