@@ -113,10 +113,15 @@ def mapping_of_weights(config: Any) -> dict[str, str | None]:
     """The classes of `pretrained` in those of the run, where their names differ.
 
     Those of `pretrained_mapping`; where it is empty, what the mappings of the source and of the
-    target say.
+    target say of names that are none of the run's. (That they make a class of the same name void
+    concerns labels, not weights.)
     """
     own = config.pretrained_mapping.to_dict()
-    return own or {**(mapping(config, "target") or {}), **(mapping(config, "source") or {})}
+    if own:
+        return own
+    of_labels = {**(mapping(config, "target") or {}), **(mapping(config, "source") or {})}
+    ours = space(config).classes
+    return {name: other for name, other in of_labels.items() if name not in ours}
 
 
 def problems(config: Any) -> Iterator[str]:

@@ -80,10 +80,7 @@ class ResNet101(nnx.Module):
     def __call__(self, images: Float[Array, "n h w 3"]) -> Features:
         """Features of normalised images (`models.normalize`); sizes are rounded up."""
         if self.caffe:
-            # Not folded into the first convolution, whose padding is zero after this.
-            scale, shift = 255 * _STD, 255 * _MEAN - _CAFFE_MEAN
-            images = images.astype(jnp.float32) * scale[None, None, None] + shift[None, None, None]
-            images = images[..., ::-1]
+            images = caffe_images(images)
         cut = 1 if self.caffe else strips.count(images.shape[0], images.shape[2])
         x = strips.cut(images.astype(self.dtype), cut)
         x = nnx.relu(layers.conv_norm(self.conv1, self.bn1, x, cut))
@@ -96,6 +93,16 @@ class ResNet101(nnx.Module):
             if number == 0:
                 low = x
         return Features(low, x, cut)
+
+
+def caffe_images(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Normalised images (`models.normalize`) as Caffe's networks expect them, float32.
+
+    Not to be folded into the first convolution, whose padding is zero after this.
+    """
+    scale, shift = 255 * _STD, 255 * _MEAN - _CAFFE_MEAN
+    images = images.astype(jnp.float32) * scale[None, None, None] + shift[None, None, None]
+    return images[..., ::-1]
 
 
 class Bottleneck(nnx.Module):

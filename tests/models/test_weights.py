@@ -28,7 +28,14 @@ def model():
 
 
 @pytest.mark.parametrize(
-    "name", ["deeplabv2_resnet101", "deeplabv3plus_resnet101", "segformer_b0", "segformer_b2"]
+    "name",
+    [
+        "deeplabv2_resnet101",
+        "deeplabv2_resnet101_caffe",
+        "deeplabv3plus_resnet101",
+        "segformer_b0",
+        "segformer_b2",
+    ],
 )
 def test_the_table_names_every_variable_once(name):
     model = shapes(name)

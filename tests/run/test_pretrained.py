@@ -131,6 +131,16 @@ def test_19_classes_to_those_of_camvid(file, field):
     assert "tree from vegetation and terrain" in notes[0]
 
 
+def test_what_labels_of_the_source_are_void_keeps_its_weights(file):
+    config = config_of(16, pretrained=file(19), pretrained_classes="cityscapes_19")
+    config.data.source_mapping = {"wall": None, "fence": "wall", "terrain": "vegetation"}
+    rows, _ = start(config)
+    assert rows == {name: CITY.index(name) + 1 for name in SYNTHIA_16.classes}
+    config.pretrained_mapping = {"wall": None}
+    rows, notes = start(config)
+    assert [name for name, row in rows.items() if not row] == ["wall"]
+
+
 def test_classes_without_a_name_in_common_leave_the_head(file):
     config = config_of(pretrained=file(3), pretrained_classes="yard")
     config.data.declared.yard = {
