@@ -6,7 +6,12 @@ from typing import Any
 from cbda_jax.data.declaration import Declaration
 from cbda_jax.data.prepare import find_dataset, known_datasets
 from cbda_jax.errors import InputError, near
-from cbda_jax.label_space import LabelSpace, known_label_spaces, resolve_label_space
+from cbda_jax.label_space import (
+    LabelSpace,
+    known_label_spaces,
+    label_space,
+    resolve_label_space,
+)
 from cbda_jax.plugins import is_path
 
 _DECLARED: dict[tuple[str, str], Declaration] = {}
@@ -61,19 +66,34 @@ def space(config: Any) -> LabelSpace:
     Raises:
         InputError: there are none of this name, or the two fields disagree.
     """
-    named = config.label_space
-    if named is None or is_path(named) or named in known_label_spaces():
-        return resolve_label_space(named, config.num_classes)
+    if config.label_space is None:
+        return resolve_label_space(None, config.num_classes)
+    return resolve_label_space(_named(config, config.label_space), config.num_classes)
+
+
+def space_of_weights(config: Any) -> LabelSpace | None:
+    """The classes that the head of `pretrained` is said to have; None if nothing is said.
+
+    Raises:
+        InputError: there are none of this name.
+    """
+    named = config.pretrained_classes
+    return _named(config, named, "pretrained_classes") if named else None
+
+
+def _named(config: Any, named: str, field: str = "label_space") -> LabelSpace:
+    if is_path(named) or named in known_label_spaces():
+        return label_space(named)
     own = declarations(config)
     if named in own:
-        return resolve_label_space(own[named].space, config.num_classes)
+        return own[named].space
     if named in known_datasets():
         found = find_dataset(named)
         if isinstance(found, Declaration):
-            return resolve_label_space(found.space, config.num_classes)
+            return found.space
     known = (*known_label_spaces(), *own, *known_datasets())
     raise InputError(
-        f"label_space: {named!r} found, expected one of {', '.join(known_label_spaces())}, the "
+        f"{field}: {named!r} found, expected one of {', '.join(known_label_spaces())}, the "
         f"name of a declared data set, or an import path 'my_module:MY_SPACE'{near(named, known)}"
     )
 
@@ -89,11 +109,27 @@ def mapping(config: Any, role: str) -> dict[str, str | None] | None:
     return found or None
 
 
+def mapping_of_weights(config: Any) -> dict[str, str | None]:
+    """The classes of `pretrained` in those of the run, where their names differ.
+
+    Those of `pretrained_mapping`; where it is empty, what the mappings of the source and of the
+    target say of names that are none of the run's. (That they make a class of the same name void
+    concerns labels, not weights.)
+    """
+    own = config.pretrained_mapping.to_dict()
+    if own:
+        return own
+    of_labels = {**(mapping(config, "target") or {}), **(mapping(config, "source") or {})}
+    ours = space(config).classes
+    return {name: other for name, other in of_labels.items() if name not in ours}
+
+
 def problems(config: Any) -> Iterator[str]:
     """What is wrong with the data sets and classes of a config, each in a line."""
     try:
         own = declarations(config)
         space(config)
+        space_of_weights(config)
     except InputError as error:
         yield str(error)
         return

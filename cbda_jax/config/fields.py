@@ -14,6 +14,7 @@ from cbda_jax.config.rules import (
     default_of,
     is_finite,
     limit,
+    named_values,
     number,
     of_method,
     one_of,
@@ -65,6 +66,29 @@ _RUN = (
         "Where the network starts: an ImageNet backbone or a whole checkpoint, or the "
         'workdir of another run, such as one of source_only. "": random.',
         "moved",
+    ),
+    Field(
+        "pretrained_part",
+        "auto",
+        one_of(("auto", "backbone", "all")),
+        "What is taken of `pretrained`: backbone leaves the head random; all refuses weights that "
+        "leave a class without; auto takes the head too, as far as its classes are known to be "
+        "those of the run, and says so.",
+    ),
+    Field(
+        "pretrained_classes",
+        "",
+        text('the name of a label space or data set, its import path, or ""'),
+        "The classes of the head of `pretrained`, a file of weights, in their order: its rows then "
+        "go to the classes of the same name. A workdir knows its own.",
+    ),
+    Field(
+        "pretrained_mapping",
+        {},
+        named_values("class names of the weights, each with a class or None"),
+        "Where classes of `pretrained` have other names than those of the run: class there -> "
+        "class of the run, or None. A class that several are mapped to starts from their mean. "
+        "Empty: what data.source_mapping and data.target_mapping say.",
     ),
     Field(
         "dtype",

@@ -6,22 +6,23 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from cbda_jax.models import deeplab_weights, segformer_weights
-from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus, DeepLabV3PlusLite
+from cbda_jax.models import adaptsegnet_weights, deeplab_weights, segformer_weights
+from cbda_jax.models.deeplab import DeepLabV2, DeepLabV2Caffe, DeepLabV3Plus, DeepLabV3PlusLite
 from cbda_jax.models.layers import FrozenStat
 from cbda_jax.models.registry import NETWORKS, create_model, register_network
 from cbda_jax.models.segformer import SIZES, SegFormer
-from cbda_jax.models.torch_names import TorchWeights
+from cbda_jax.models.torch_names import Layout, TorchWeights, Translation
 from cbda_jax.models.unet import SmallUNet
-from cbda_jax.models.weights import is_whole, load_torch_weights
+from cbda_jax.models.weights import load_torch_weights
 
 __all__ = [
     "NETWORKS",
     "FrozenStat",
+    "Layout",
     "TorchWeights",
+    "Translation",
     "create_model",
     "is_head",
-    "is_whole",
     "load_torch_weights",
     "normalize",
     "register_network",
@@ -30,6 +31,7 @@ __all__ = [
 # In this order checkpoints are told apart.
 register_network("small_unet", SmallUNet)
 register_network("deeplabv2_resnet101", DeepLabV2, weights=deeplab_weights.V2)
+register_network("deeplabv2_resnet101_caffe", DeepLabV2Caffe, weights=adaptsegnet_weights.WEIGHTS)
 register_network("deeplabv3plus_resnet101", DeepLabV3Plus, weights=deeplab_weights.V3_PLUS)
 register_network(
     "deeplabv3plus_efficientnet_lite0", DeepLabV3PlusLite, weights=deeplab_weights.V3_PLUS_LITE

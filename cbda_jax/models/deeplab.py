@@ -1,6 +1,7 @@
 """DeepLab-v2 (Chen et al., 2017) and v3+ (Chen et al., 2018).
 
-On ResNet-101 as RIPU trains them, and a small v3+ on EfficientNet-lite0.
+On ResNet-101 as RIPU trains them, v2 as AdaptSegNet does too, and a small v3+ on
+EfficientNet-lite0.
 """
 
 import jax
@@ -40,6 +41,29 @@ class DeepLabV2(nnx.Module):
         del keys
         features = self.backbone(images)
         return self.head(strips.join(features.out, features.strips))
+
+
+class DeepLabV2Caffe(nnx.Module):
+    """`DeepLabV2` in the arithmetic of AdaptSegNet (Tsai et al., CVPR 2018) and its descendants.
+
+    The weights of one give other features in the other: see `ResNet101`.
+
+    Args:
+        num_classes: number of logits.
+        dtype: of the computation; parameters and logits are float32.
+        rngs: stream "params".
+    """
+
+    def __init__(self, num_classes: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        self.backbone = ResNet101(caffe=True, dtype=dtype, rngs=rngs)
+        self.head = AtrousClassifier(FEATURES, num_classes, (6, 12, 18, 24), rngs=rngs)
+
+    def __call__(
+        self, images: Float[Array, "n h w 3"], keys: Key[Array, " n"] | None = None
+    ) -> Float[Array, "n h8 w8 classes"]:
+        """Logits float32 [N, h, w, C] with h about H / 8. `keys` is not used: no dropout."""
+        del keys
+        return self.head(self.backbone(images).out)
 
 
 class DeepLabV3Plus(nnx.Module):

@@ -61,13 +61,13 @@ def _table_lite(model: DeepLabV3PlusLite) -> Iterator[Entry]:
     yield from efficientnet_weights.table(model.backbone)
 
 
-V2 = torch_names.TorchWeights(DeepLabV2, _table_v2, _identify_v2, resnet_weights.clean)
+V2 = torch_names.TorchWeights(DeepLabV2, _table_v2, _identify_v2, resnet_weights.LAYOUTS)
 V3_PLUS = torch_names.TorchWeights(
-    DeepLabV3Plus, _table_v3_plus, _identify_v3_plus, resnet_weights.clean
+    DeepLabV3Plus, _table_v3_plus, _identify_v3_plus, resnet_weights.LAYOUTS
 )
 V3_PLUS_LITE = torch_names.TorchWeights(
     DeepLabV3PlusLite,
     _table_lite,
     efficientnet_weights.identify,
-    efficientnet_weights.clean,
+    efficientnet_weights.LAYOUTS,
 )

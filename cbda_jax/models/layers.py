@@ -295,11 +295,21 @@ def drop_channels(
     return x * scale[:, None, None, :]
 
 
-def max_pool(x: Float[Array, "n h w c"], strips: int = 1) -> Float[Array, "n h2 w2 c"]:
-    """Maximum over 3 x 3 windows at stride 2 with padding 1, of images or strips of them."""
-    columns = (1, 1)
+def max_pool(
+    x: Float[Array, "n h w c"], strips: int = 1, *, ceil: bool = False
+) -> Float[Array, "n h2 w2 c"]:
+    """Maximum over 3 x 3 windows at stride 2 with padding 1, of images or strips of them.
+
+    Args:
+        x: whole images, or strips of them.
+        strips: of an image (`models.strips`).
+        ceil: of whole images: windows that lie partly beyond the end count too, torch's
+            `ceil_mode`; n rows give n // 2 + 1.
+    """
+    rows = columns = (1, 2) if ceil else (1, 1)
     if strips > 1:
+        assert not ceil
         x, columns = extend(x, strips, 1, 0, -np.inf), (0, 0)
-    padding = ((0, 0), (1, 1), columns, (0, 0))
+    padding = ((0, 0), rows, columns, (0, 0))
     lowest = np.array(-np.inf, x.dtype)
     return lax.reduce_window(x, lowest, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)

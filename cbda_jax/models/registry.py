@@ -57,9 +57,10 @@ def create_model(
     it inside `jax.jit` or `nnx.eval_shape`: one by one the initial values take seconds.
 
     Args:
-        name: "small_unet", "deeplabv2_resnet101", "deeplabv3plus_resnet101",
-            "deeplabv3plus_efficientnet_lite0", "segformer_b0" to "segformer_b5", a name given to
-            `register_network`, or an import path such as "my_module:MyNet".
+        name: "small_unet", "deeplabv2_resnet101", "deeplabv2_resnet101_caffe",
+            "deeplabv3plus_resnet101", "deeplabv3plus_efficientnet_lite0", "segformer_b0" to
+            "segformer_b5", a name given to `register_network`, or an import path such as
+            "my_module:MyNet".
         num_classes: number of logits.
         rngs: stream "params".
         dtype: of the computation, float32 or bfloat16.

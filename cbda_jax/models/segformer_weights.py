@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from cbda_jax.models import torch_names
+from cbda_jax.models import segformer_layouts, torch_names
 from cbda_jax.models.segformer import SegFormer, Size
 from cbda_jax.models.torch_names import CONV, DEPTHWISE, LINEAR, POINTWISE, Arrays, Entry, Path
 
-_ROOT = "segformer.encoder"
+_ROOT = segformer_layouts.ROOT
 
 
 def torch_weights(size: Size) -> torch_names.TorchWeights:
@@ -22,20 +20,13 @@ def torch_weights(size: Size) -> torch_names.TorchWeights:
             return None
         return torch_names.count_classes(arrays.get("decode_head.classifier.bias"))
 
-    return torch_names.TorchWeights(SegFormer, _table, identify, _clean)
+    return torch_names.TorchWeights(SegFormer, _table, identify, segformer_layouts.LAYOUTS)
 
 
 def _depths(arrays: Arrays) -> tuple[int, ...]:
     """How many blocks each of the four stages has."""
     blocks = {tuple(name.split(".")[3:5]) for name in arrays if name.startswith(f"{_ROOT}.block")}
     return tuple(sum(block[:1] == (str(stage),) for block in blocks) for stage in range(4))
-
-
-def _clean(arrays: Arrays) -> dict[str, np.ndarray] | None:
-    if not any(name.startswith("segformer.") for name in arrays):
-        return None
-    # The classifier of ImageNet's thousand classes, which published encoders have.
-    return torch_names.without(arrays, "classifier.weight", "classifier.bias")
 
 
 def _table(model: SegFormer) -> Iterator[Entry]:

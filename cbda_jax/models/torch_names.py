@@ -1,7 +1,8 @@
 """How a network says where each array of a torch checkpoint goes: the vocabulary of the tables."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +29,31 @@ class Entry(NamedTuple):
     axes: str
 
 
-def _as_it_is(arrays: Arrays) -> None:
-    del arrays
+class Translation(NamedTuple):
+    """The arrays of a checkpoint in the layout of a network here.
+
+    Attributes:
+        arrays: by the table's names, without those that the network leaves out.
+        notes: what differs from the network that the checkpoint was made by: what is left out and
+            why, what is taken for granted. A sentence each, without a full stop.
+        refusal: why it cannot be loaded, though it is known what it is; "" if it can.
+    """
+
+    arrays: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+    refusal: str = ""
+
+
+class Layout(NamedTuple):
+    """Another way in which checkpoints name the arrays of a network.
+
+    Attributes:
+        title: whose it is: "torchvision's ResNet-101", say.
+        translate: gives the arrays under the table's names; None for arrays of other layouts.
+    """
+
+    title: str
+    translate: Callable[[Arrays], Translation | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +66,13 @@ class TorchWeights:
         identify: gives the number of classes of arrays that are this network's, None for others.
             For a backbone without a classifier it gives `UNKNOWN_CLASSES`. It need not look at all
             the arrays: loading does.
-        clean: gives the arrays of a checkpoint of this network under the table's names and without
-            those that the network leaves out, None for arrays of other networks.
+        layouts: in which its checkpoints come beside that of the table, tried in this order.
     """
 
     module: type[nnx.Module]
     table: Callable[[Any], Iterable[Entry]]
     identify: Callable[[Arrays], int | None]
-    clean: Callable[[Arrays], dict[str, np.ndarray] | None] = _as_it_is
+    layouts: tuple[Layout, ...] = ()
 
 
 UNKNOWN_CLASSES = 19
@@ -63,9 +86,48 @@ def count_classes(array: np.ndarray | None) -> int:
     return len(array)
 
 
+def one_line(name: str) -> str:
+    """A name of any checkpoint, without line breaks."""
+    return " ".join(name.split())
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, and how many more there are; in one line."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return one_line(", ".join(names[:most])) + more
+
+
 def without(arrays: Arrays, *names: str) -> dict[str, np.ndarray]:
     """The arrays but those of these names."""
     return {name: value for name, value in arrays.items() if name not in names}
+
+
+def within(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with a prefix, by what follows it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def blocks(arrays: Arrays, pattern: str) -> int:
+    """How many different numbers stand in the place of the one group of a pattern."""
+    found = (re.match(pattern, name) for name in arrays)
+    return len({match[1] for match in found if match})
+
+
+def with_epsilon(arrays: Arrays, epsilon: float) -> dict[str, np.ndarray]:
+    """The arrays with the epsilon of batch norms added to their variances.
+
+    For a network whose own norms have none: dividing by sqrt(var + epsilon) is what they do then.
+    """
+
+    def add(name: str, value: np.ndarray) -> np.ndarray:
+        norm = name.endswith(".running_var") and np.issubdtype(value.dtype, np.floating)
+        return value.astype(np.float32) + np.float32(epsilon) if norm else value
+
+    return {name: add(name, value) for name, value in arrays.items()}
 
 
 def conv(name: str, path: Path) -> Iterator[Entry]:

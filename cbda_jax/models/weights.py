@@ -1,22 +1,19 @@
 """Torch checkpoints: read, told apart, and loaded into a network; or all that is wrong is said."""
 
+import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax import nnx
 
 from cbda_jax.errors import InputError
-from cbda_jax.models import registry, torch_names
-
-# What training scripts store beside the weights, and what the arithmetic does not use.
-_BOOKKEEPING = re.compile(r"(iteration|epoch|step|optimizer.*|scheduler.*)|.*\.num_batches_tracked")
+from cbda_jax.models import layouts, registry, torch_names
+from cbda_jax.models.layouts import Checkpoint
+from cbda_jax.models.torch_files import read
 
 
 def load_torch_weights(
@@ -24,15 +21,15 @@ def load_torch_weights(
     source: Mapping[str, Any] | str | os.PathLike[str],
     *,
     part: str | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Puts the weights of a torch checkpoint into `model`, all of them or none.
 
-    Understood are torchvision's ResNet-101 (the backbone only: its classifier `fc` is dropped and
-    the head stays as it is) and RIPU's checkpoints `{"feature_extractor": ..., "classifier": ...}`,
-    nested or with dotted names, with or without `module.`; for SegFormer, Hugging Face's encoders
-    (`nvidia/mit-b0`: the backbone only) and segmentation networks; EfficientNet-lite0 with the
-    names of EfficientNet-PyTorch (the backbone only, of it what the network has). Iteration counts,
-    optimizer states and `num_batches_tracked` are passed over. Call it outside `jax.jit`.
+    Understood are RIPU's checkpoints of DeepLab-v2 and v3+, those of AdaptSegNet and its
+    descendants, SegFormer's (the original, DAFormer, mmsegmentation, Hugging Face), and of
+    ResNet-101 and EfficientNet-lite0 the backbones of torchvision, timm, mmsegmentation and
+    EfficientNet-PyTorch: docs/guide/weights.md says what of each. They may lie in mappings
+    (`state_dict`, `model`, ...) and under prefixes (`module.`, `model.`, `Scale.`, ...); iteration
+    counts, optimizer states and `num_batches_tracked` are passed over. Call it outside `jax.jit`.
 
     Args:
         model: from `create_model`; changed in place.
@@ -40,155 +37,44 @@ def load_torch_weights(
         part: None for all that the checkpoint has; "backbone" leaves the head as it is, for
             checkpoints of other classes.
 
+    Returns:
+        What differs from the network that the checkpoint was made by, and what of it was left
+        out: a sentence each.
+
     Raises:
         InputError: the file cannot be read; names are missing or left over; shapes differ. The
-            message lists every one of them.
+            message counts them and names the first of each kind.
     """
     where = "the checkpoint" if isinstance(source, Mapping) else f"weights {os.fspath(source)}:"
-    arrays = canonical(source if isinstance(source, Mapping) else read(Path(source)))
-    for path, variable, value in matches(model, arrays, part=part, where=where):
-        del path
+    checkpoint = layouts.interpret(source if isinstance(source, Mapping) else read(Path(source)))
+    return put(model, checkpoint, part=part, where=where)
+
+
+def put(
+    model: nnx.Module, checkpoint: Checkpoint, *, part: str | None = None, where: str
+) -> tuple[str, ...]:
+    """`load_torch_weights` of a checkpoint that was read; `where` begins an error."""
+    for _, variable, value in matches(model, checkpoint, part=part, where=where):
         variable.set_value(jnp.asarray(value, jnp.float32))
+    return checkpoint.notes
 
 
-def is_whole(model: nnx.Module, path: Path) -> bool:
-    """Whether a file of weights has those of the head too, and not of the backbone alone.
-
-    Raises:
-        InputError: as `load_torch_weights`.
-    """
-    found = matches(model, canonical(read(path)), where=f"weights {path}:")
-    return any(names[0] == "head" for names, _, _ in found)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The arrays of a .safetensors file, or all that a .pth file holds, tensors as arrays.
-
-    Raises:
-        InputError: missing, of an unknown kind or damaged file; .pth without torch.
-    """
-    if not path.is_file():
-        raise InputError(f"weights {path}: no such file; give a .safetensors or .pth file")
-    if path.suffix == ".safetensors":
-        try:
-            return dict(safetensors.numpy.load_file(path))
-        # Types that NumPy lacks, sizes that overflow: not only errors of the format.
-        except Exception as error:
-            raise InputError(
-                f"weights {path}: not a readable safetensors file ({_one_line(error)}); convert or "
-                "download it again"
-            ) from error
-    if path.suffix in (".pth", ".pt", ".bin"):
-        return _read_torch(path)
-    raise InputError(
-        f"weights {path}: {path.suffix or 'no'} suffix found, expected .safetensors, .pth, .pt or "
-        ".bin; rename or convert it"
+def has_head(model: nnx.Module, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has arrays of a network's head."""
+    return any(
+        entry.path[0] == "head" and entry.name in checkpoint.arrays for entry in table(model) or ()
     )
 
 
-def _read_torch(path: Path) -> dict[str, Any]:
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            f"weights {path}: torch, which reads this file, is not installed; install "
-            "cbda_jax[convert], or convert it elsewhere: python scripts/convert_weights.py "
-            f"{path} {path.with_suffix('.safetensors')}"
-        ) from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    # Which of a dozen errors torch raises depends on where the file is damaged.
-    except Exception as error:
-        raise InputError(
-            f"weights {path}: torch cannot read it as plain weights ({_one_line(error)}); save the "
-            "state dict alone with torch.save"
-        ) from error
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(k): convert(v) for k, v in value.items()}
-        if isinstance(value, torch.Tensor):
-            value = value.detach()
-            return (value.float() if value.is_floating_point() else value).numpy()
-        return value
-
-    if not isinstance(content, Mapping):
-        raise InputError(
-            f"weights {path}: a {type(content).__name__} found, expected a state dict; save "
-            "model.state_dict()"
-        )
-    try:
-        return convert(content)
-    except (RecursionError, RuntimeError, TypeError) as error:
-        raise InputError(
-            f"weights {path}: holds what is no plain array ({_one_line(error)}), expected dense "
-            "tensors; save model.state_dict()"
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    # Of torch's advice, which is to load the file all the same, the reason alone.
-    reason = re.search(r"WeightsUnpickler error: (Unsupported [^,;]*? was not|[^.]*)", text)
-    return (reason[1].removesuffix(" was not") if reason else text)[:200]
-
-
-def canonical(content: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Flat arrays under the names of `torch_names`, whatever the checkpoint wrapped them in.
-
-    Names that mean nothing to us stay as they are, for `matches` to complain about.
-
-    Raises:
-        InputError: two arrays come to the same name.
-    """
-    for wrapper in ("state_dict", "model"):
-        inner = content.get(wrapper)
-        if isinstance(inner, Mapping):
-            content = inner
-    arrays: dict[str, np.ndarray] = {}
-    for name, value in _flatten(content, ""):
-        if _BOOKKEEPING.fullmatch(name.split(".")[0]) or _BOOKKEEPING.fullmatch(name):
-            continue
-        ours = ".".join(part for part in name.split(".") if part != "module")
-        if ours in arrays:
-            raise InputError(
-                f"the checkpoint has {ours!r} twice, with and without 'module.'; save "
-                "model.state_dict()"
-            )
-        arrays[ours] = _array(value)
+def count_classes(model: nnx.Module, checkpoint: Checkpoint) -> int | None:
+    """How many classes the head of a checkpoint of a network has; None if it has no such head."""
+    if not has_head(model, checkpoint):
+        return None
     for known in _known():
-        cleaned = known.clean(arrays)
-        if cleaned is not None:
-            return cleaned
-    return arrays
-
-
-def _array(value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except ValueError:  # lists of lists of different lengths: nothing of a network's
-        return np.asarray(None)
-
-
-def _flatten(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def identify(arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
-    """The network and the number of classes of canonical arrays, or None if they are of no network.
-
-    The arrays need not fit it; `matches` says whether they do.
-
-    For a backbone alone, a network that has it and 19 classes.
-    """
-    for name, network in registry.NETWORKS.items():
-        num_classes = network.weights.identify(arrays) if network.weights is not None else None
-        if num_classes is not None:
-            return name, num_classes
+        if isinstance(model, known.module):
+            found = known.identify(checkpoint.arrays)
+            if found is not None:
+                return found
     return None
 
 
@@ -208,7 +94,7 @@ def _known() -> Iterator[torch_names.TorchWeights]:
 
 def matches(
     model: nnx.Module,
-    arrays: Mapping[str, np.ndarray],
+    checkpoint: Checkpoint,
     *,
     part: str | None = None,
     where: str = "the checkpoint",
@@ -219,23 +105,37 @@ def matches(
 
     Args:
         model: a network, or its shapes (`nnx.eval_shape`).
-        arrays: of `canonical`.
+        checkpoint: of `layouts.interpret`.
         part: as in `load_torch_weights`.
         where: begins the error.
 
     Raises:
-        InputError: listing everything missing, left over and of another shape.
+        InputError: counting everything missing, left over and of another shape, and saying what the
+            checkpoint looks like.
     """
+    arrays = checkpoint.arrays
     entries = table(model)
     if entries is None:
         raise InputError(f"{where}: {type(model).__name__} has no torch counterpart; leave it out")
     if part not in (None, "backbone"):
         raise InputError(f"part of the weights: {part!r} found, expected None or 'backbone'")
+    if checkpoint.refusal:
+        raise InputError(
+            f"{where} {checkpoint.title} found, which cannot be loaded: {checkpoint.refusal}; give "
+            f"a checkpoint of {type(model).__name__}"
+        )
     head = {entry.name for entry in entries if entry.path[0] == "head"}
+    backbone = [entry for entry in entries if entry.name not in head]
     if part == "backbone":
-        arrays = {name: value for name, value in arrays.items() if name not in head}
+        # Another network's head too: what does not stand where the backbone's arrays do.
+        root = _root([entry.name for entry in backbone])
+        arrays = {
+            name: value
+            for name, value in arrays.items()
+            if name not in head and name.startswith(root)
+        }
     if part == "backbone" or not head & arrays.keys():
-        entries = [entry for entry in entries if entry.name not in head]
+        entries = backbone
     variables = dict(nnx.to_flat_state(nnx.state(model)))
     missing, misshapen, unusable, found = [], [], [], []
     for name, path, axes in entries:
@@ -253,7 +153,7 @@ def matches(
     unexpected = sorted(arrays.keys() - {entry.name for entry in entries})
     if missing or unexpected or misshapen or unusable:
         reasons = [
-            f"{len(names)} {kind}: {', '.join(names)}"
+            f"{len(names)} {kind}: {torch_names.few(names)}"
             for kind, names in (
                 ("missing", missing),
                 ("unknown", unexpected),
@@ -262,12 +162,55 @@ def matches(
             )
             if names
         ]
-        text = " ".join("; ".join(reasons).split())
+        placed = {path for path, _, _ in found}
+        share = sum(entry.path in placed for entry in backbone) / max(len(backbone), 1)
         raise InputError(
-            f"{where} does not fit {type(model).__name__}: {text}; give a checkpoint of this "
-            "network and number of classes, or load its backbone only"
+            f"{where} does not fit {type(model).__name__}: {'; '.join(reasons)}; "
+            f"{_advice(model, checkpoint, share)}"
         )
     return found
+
+
+def _root(names: list[str]) -> str:
+    """The modules that all names lie within: what they begin with, in whole parts."""
+    parts = [name.split(".")[:-1] for name in names]
+    pairs = zip(min(parts), max(parts), strict=False)
+    common = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
+    return "".join(f"{part}." for part, _ in common)
+
+
+def _advice(model: nnx.Module, checkpoint: Checkpoint, share: float) -> str:
+    """What a checkpoint that does not fit looks like, and what to do.
+
+    Args:
+        model: that it was to go into.
+        checkpoint: of `layouts.interpret`.
+        share: of the backbone's arrays that fit.
+    """
+    identity = layouts.identify(checkpoint.arrays)
+    looks = checkpoint.title or f"no network that is known ({layouts.describe(checkpoint.arrays)})"
+    if share == 1:
+        return (
+            f"it looks like {looks}; give a checkpoint of this network and number of classes, or "
+            "load its backbone only (pretrained_part=backbone, or part='backbone')"
+        )
+    if share < 0.5 and identity is not None and identity[0] != _name(model):
+        return f"it looks like {looks}, for the network {identity[0]}; set network to that one"
+    return (
+        f"it looks like {looks}; give a checkpoint of this network (scripts/convert_weights.py "
+        "--inspect says what a file is)"
+    )
+
+
+def _name(model: nnx.Module) -> str | None:
+    """The name of a network: what a checkpoint of it would be taken for."""
+    variables = dict(nnx.to_flat_state(nnx.state(model)))
+    arrays = {
+        name: np.broadcast_to(np.float32(0), _their_shape(axes, variables[path].get_value().shape))
+        for name, path, axes in table(model) or ()
+    }
+    identity = layouts.identify(arrays)
+    return None if identity is None else identity[0]
 
 
 def _usable(array: np.ndarray) -> bool:

@@ -1,6 +1,5 @@
 """What a config means: method, data, network, checks. Only this and `experiment` see it."""
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -15,14 +14,13 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from cbda_jax import annotation, console, models, sharding, training
-from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import data_sets, method_of
 from cbda_jax.data import pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
-from cbda_jax.run import checks
+from cbda_jax.run import checks, pretrained
 from cbda_jax.runtime import hosts
 
 Config = Any
@@ -153,6 +151,8 @@ def check_files(config: Config, method: Method, mode: str) -> None:
     wanted = [*roles(method, mode)]
     if config.pretrained:
         checks.check_pretrained(config.pretrained)
+        if mode == "train":
+            pretrained.check(config, functools.partial(_create_model, config))
 
     def look() -> None:
         # Several roles may be splits of one prepared folder, whose files are looked through once.
@@ -304,13 +304,14 @@ class Network(NamedTuple):
     Attributes:
         graphdef: its structure.
         create: gives a new state, of random weights, on the first device.
-        initial: gives the state of step 0, on all devices; the same each time.
+        initial: gives the state of step 0, on all devices; the same each time. With `whole=True`
+            weights that leave the logits of a class random are refused.
         train_step: of `training.make_train_step`.
     """
 
     graphdef: nnx.GraphDef
     create: Callable[[], training.TrainState]
-    initial: Callable[[], training.TrainState]
+    initial: Callable[..., training.TrainState]
     train_step: Callable[..., Any]
 
 
@@ -347,21 +348,28 @@ def create_network(
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
-    pretrained = Path(config.pretrained).expanduser() if config.pretrained else None
+    told: set[str] = set()
 
-    def create_model() -> nnx.Module:
-        rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
-        return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)
+    def create_model(classes: int = num_classes) -> nnx.Module:
+        return _create_model(config, classes)
 
     graphdef = nnx.graphdef(nnx.eval_shape(create_model))
 
     def create() -> training.TrainState:
         return training.create_state(create_model, optimizer, ema=settings.ema > 0)[1]
 
-    def initial() -> training.TrainState:
+    def initial(*, whole: bool = False) -> training.TrainState:
         state = create()
-        if pretrained is not None:
-            state = _with_weights(graphdef, state, pretrained)
+        if config.pretrained:
+            model = nnx.merge(graphdef, state.params, state.frozen)
+            for note in pretrained.load(config, model, create_model, whole=whole).notes:
+                if note not in told:
+                    told.add(note)
+                    console.say(f"note: pretrained: {note}")
+            _, params, frozen = nnx.split(model, nnx.Param, ...)
+            # Averaged weights start where the weights start.
+            ema = None if state.ema is None else jax.tree.map(jnp.copy, params)
+            state = state._replace(params=params, frozen=frozen, ema=ema)
         return sharding.replicate(mesh, state)
 
     train_step = training.make_train_step(
@@ -384,17 +392,7 @@ def create_network(
     return Network(graphdef, create, initial, train_step)
 
 
-def _with_weights(
-    graphdef: nnx.GraphDef, state: training.TrainState, path: Path
-) -> training.TrainState:
-    """The state with the network of a file or of another run's latest checkpoint."""
-    if path.is_dir():
-        with contextlib.closing(Checkpoints(path / "checkpoints", writable=False)) as checkpoints:
-            params, frozen = checkpoints.restore_network(state.params, state.frozen)
-    else:
-        model = nnx.merge(graphdef, state.params, state.frozen)
-        models.load_torch_weights(model, path)
-        _, params, frozen = nnx.split(model, nnx.Param, ...)
-    # Averaged weights start where the weights start.
-    ema = None if state.ema is None else jax.tree.map(jnp.copy, params)
-    return state._replace(params=params, frozen=frozen, ema=ema)
+def _create_model(config: Config, num_classes: int) -> nnx.Module:
+    """The network of the config with random numbers; it may have other classes than the run."""
+    rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
+    return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)

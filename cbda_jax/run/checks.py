@@ -113,7 +113,7 @@ def check_pretrained(path: str) -> None:
     elif not found.is_file():
         raise InputError(
             f"pretrained: {found} not found, expected a .safetensors or .pth file or the workdir "
-            "of a run; download the weights (see the README), or set pretrained to an empty text "
+            "of a run; get the weights (docs/guide/weights.md), or set pretrained to an empty text "
             "for random ones"
         )
 

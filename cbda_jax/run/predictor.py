@@ -5,11 +5,10 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Int32, UInt8
 
-from cbda_jax import console, models, platform, sharding
+from cbda_jax import console, platform, sharding
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, data_sets
 from cbda_jax.data import images, labels, pipeline, prepare
@@ -149,15 +148,7 @@ def _state(
         if not config.pretrained:
             workdir.check_run(folder)
         checks.check_pretrained(config.pretrained)
-        path = Path(config.pretrained).expanduser()
-        state = network.initial()
-        model = nnx.merge(network.graphdef, state.params, state.frozen)
-        if path.is_file() and not models.is_whole(model, path):
-            raise InputError(
-                f"pretrained: {path}, the backbone of a network found, expected a whole one, as "
-                f"{folder} holds no run; name the workdir of a run, or weights with a head"
-            )
-        return state
+        return network.initial(whole=True)
     workdir.claim(folder, config, write=False, mode="evaluate")
     checkpoints = Checkpoints(config.checkpoint.dir or folder / "checkpoints", writable=False)
     try:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from networks import checkpoint, shapes
 
 from cbda_jax.errors import InputError
-from cbda_jax.models import weights
+from cbda_jax.models import layouts, weights
+from cbda_jax.models.layouts import Checkpoint
 
 FUZZ = settings.get_profile("fuzz")
 SMALL = {
@@ -37,10 +38,10 @@ def test_safetensors(path, attempt, mutate, data):
     path.write_bytes(mutate(data.draw, safetensors.numpy.save(SMALL)))
     content = attempt(weights.read, path)
     if content is not None:
-        arrays = attempt(weights.canonical, content)
-        if arrays is not None:
-            weights.identify(arrays)
-            attempt(weights.matches, segformer()[0], arrays)
+        found = attempt(layouts.interpret, content)
+        if found is not None:
+            layouts.identify(found.arrays)
+            attempt(weights.matches, segformer()[0], found)
 
 
 KEYS = st.sampled_from(
@@ -81,12 +82,12 @@ TREES = st.recursive(
 @FUZZ
 @given(content=TREES)
 def test_checkpoints_of_any_structure(attempt, content):
-    arrays = attempt(weights.canonical, content)
-    if arrays is not None:
-        known = weights.identify(arrays)
+    found = attempt(layouts.interpret, content)
+    if found is not None:
+        known = layouts.identify(found.arrays)
         assert known is None or 1 <= known[1] <= 256
         # None of these trees is a network's.
-        assert attempt(weights.matches, segformer()[0], arrays) is None
+        assert attempt(weights.matches, segformer()[0], found) is None
 
 
 @settings(FUZZ, max_examples=max(FUZZ.max_examples // 4, 1))
@@ -106,7 +107,7 @@ def test_one_wrong_array_is_named(attempt, data):
     }[kind]
     spoilt = {**whole, name: array}
     if kind == "float64":
-        assert len(weights.matches(model, spoilt)) == len(whole)
+        assert len(weights.matches(model, Checkpoint(spoilt))) == len(whole)
     else:
         with pytest.raises(InputError, match=re.escape(name)):
-            weights.matches(model, spoilt)
+            weights.matches(model, Checkpoint(spoilt))

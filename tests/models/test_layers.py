@@ -138,3 +138,15 @@ def test_a_classifier_sums_in_float32():
     assert logits.dtype == jnp.float32
     # In bfloat16 it would stand still at 512.
     assert float(logits[0, 0, 0, 0]) == 4096 + 32
+
+
+@pytest.mark.parametrize(("size", "pooled"), [(8, 5), (9, 5), (10, 6)])
+def test_a_max_pool_that_rounds_up(size, pooled):
+    x = -1 - jnp.arange(size * size, dtype=jnp.float32).reshape(1, size, size, 1)
+    found = layers.max_pool(x, ceil=True)
+    assert found.shape == (1, pooled, pooled, 1)
+    floor = layers.max_pool(x)
+    np.testing.assert_array_equal(found[:, : floor.shape[1], : floor.shape[2]], floor)
+    # The last window of an even size holds the last row and column alone.
+    first = size - 1 if size % 2 == 0 else size - 2
+    assert float(found[0, -1, -1, 0]) == -1 - first * size - first

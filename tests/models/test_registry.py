@@ -17,6 +17,7 @@ from cbda_jax.models import layers, registry, torch_names
 NETWORKS = (
     "small_unet",
     "deeplabv2_resnet101",
+    "deeplabv2_resnet101_caffe",
     "deeplabv3plus_resnet101",
     "deeplabv3plus_efficientnet_lite0",
     "segformer_b0",
@@ -46,6 +47,7 @@ def test_what_is_trained(name):
     expected = {
         "small_unet": range(300_000, 600_000),
         "deeplabv2_resnet101": [resnet + 4 * 19 * (9 * 2048 + 1)],
+        "deeplabv2_resnet101_caffe": [resnet + 4 * 19 * (9 * 2048 + 1)],
         "deeplabv3plus_resnet101": range(resnet + 1, resnet + 20_000_000),
         "deeplabv3plus_efficientnet_lite0": [lite0 + 121_075],
         "segformer_b0": [3_719_027],
@@ -69,6 +71,7 @@ def test_head_is_recognised_by_name_and_by_tree_path(name):
     [
         ("small_unet", (37, 50), (19, 25)),
         ("deeplabv2_resnet101", (65, 97), (9, 13)),
+        ("deeplabv2_resnet101_caffe", (64, 96), (9, 13)),
         ("deeplabv3plus_resnet101", (65, 97), (17, 25)),
         ("deeplabv3plus_efficientnet_lite0", (65, 97), (33, 49)),
         ("segformer_b0", (65, 97), (17, 25)),

@@ -17,7 +17,7 @@ from networks import checkpoint, shapes
 
 from cbda_jax import models
 from cbda_jax.errors import InputError
-from cbda_jax.models import weights
+from cbda_jax.models import layouts, weights
 
 TORCHVISION = "feature_extractor.backbone."
 
@@ -28,7 +28,14 @@ def model():
 
 
 @pytest.mark.parametrize(
-    "name", ["deeplabv2_resnet101", "deeplabv3plus_resnet101", "segformer_b0", "segformer_b2"]
+    "name",
+    [
+        "deeplabv2_resnet101",
+        "deeplabv2_resnet101_caffe",
+        "deeplabv3plus_resnet101",
+        "segformer_b0",
+        "segformer_b2",
+    ],
 )
 def test_the_table_names_every_variable_once(name):
     model = shapes(name)
@@ -206,7 +213,7 @@ def test_what_cannot_be_weights_is_named(value, shown):
 def test_two_arrays_of_one_name():
     twice = {"conv1.weight": np.zeros(1), "module.conv1.weight": np.ones(1)}
     with pytest.raises(InputError, match=r"has 'conv1\.weight' twice, with and without 'module\.'"):
-        weights.canonical(twice)
+        layouts.interpret(twice)
 
 
 def test_pth_file(tmp_path):
