@@ -137,7 +137,7 @@ def test_what_labels_of_the_source_are_void_keeps_its_weights(file):
     rows, _ = start(config)
     assert rows == {name: CITY.index(name) + 1 for name in SYNTHIA_16.classes}
     config.pretrained_mapping = {"wall": None}
-    rows, notes = start(config)
+    rows, _ = start(config)
     assert [name for name, row in rows.items() if not row] == ["wall"]
 
 
