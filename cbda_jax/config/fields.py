@@ -398,6 +398,13 @@ _KEPT = (
     Field("checkpoint.keep", 2, whole(1), "How many of the newest are kept.", "resume"),
     Field("report.log_every", 10, whole(1), "Steps between records of the losses.", "resume"),
     Field("report.gallery", 3, whole(0), "Target images drawn with their score maps.", "resume"),
+    Field(
+        "report.worst",
+        3,
+        whole(0),
+        "Images drawn where the network is wrong at the end, those with most errors.",
+        "resume",
+    ),
 )
 SECTIONS = {
     "The run": _RUN,

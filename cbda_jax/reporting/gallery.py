@@ -138,7 +138,7 @@ def entries(
             for queries in log
         }
         entry = _pictures(image_id, by_round, picks, palette)
-        size += sum(len(shown["data"]) for shown in entry["pictures"] + entry["earlier"])
+        size += sum(len(one["data"]) for one in entry["pictures"] + entry["earlier"])
         if size > _BYTES and made:
             break
         made.append(entry)
@@ -170,12 +170,12 @@ def _pictures(
     size = arrays["prediction"].shape
     until = {number: [p for r, p in picks.items() if r <= number] for number in by_round}
     asked = sum(len(centres) for _, centres, _ in picks.values())
-    shown = [
-        _shown(
+    pictures = [
+        shown(
             f"image, with all {count(asked)} questions" if asked else "image",
             picture(arrays["image"], size=size, picks=list(picks.values())),
         ),
-        _shown(
+        shown(
             f"score in round {last}, with the questions so far",
             picture(grey_scores(arrays["score"]), size=size, picks=until[last]),
         ),
@@ -186,9 +186,9 @@ def _pictures(
         labels.append(("ground truth", truth))
     for caption, label in labels:
         pixels = paint(label, palette)
-        shown.append(_shown(caption, picture(pixels, size=size, photo=False)))
+        pictures.append(shown(caption, picture(pixels, size=size, photo=False)))
     before = [
-        _shown(
+        shown(
             f"score in round {number}",
             picture(
                 grey_scores(by_round[number]["score"]),
@@ -199,10 +199,11 @@ def _pictures(
         )
         for number in earlier
     ]
-    return {"image_id": image_id, "pictures": shown, "earlier": before}
+    return {"image_id": image_id, "pictures": pictures, "earlier": before}
 
 
-def _shown(caption: str, data: bytes) -> dict[str, str]:
+def shown(caption: str, data: bytes) -> dict[str, str]:
+    """A picture for the report: its `caption`, and `data`, the image file as a data URL."""
     kind = "jpeg" if data[:2] == b"\xff\xd8" else "png"
     encoded = base64.b64encode(data).decode()
     return {"caption": caption, "data": f"data:image/{kind};base64,{encoded}"}

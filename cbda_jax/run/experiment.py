@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, console, platform, reporting
+from cbda_jax import annotation, console, evaluation, platform, reporting
 from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, flat
 from cbda_jax.data import images, labels, pipeline
@@ -378,8 +378,16 @@ class Experiment:
                 progress.update(images)
                 self.trainer.preemption.check()
 
+            # At the end of a run, what it still gets wrong goes to the report.
+            mistakes = None
+            if final and not write:
+                mistakes = evaluation.Mistakes(len(data), self.config.report.worst)
             confusion = self._evaluator.confusion(
-                self.trainer.state, data, keep=keep if write else None, done=done
+                self.trainer.state,
+                data,
+                keep=keep if write else None,
+                judge=None if mistakes is None else mistakes.add,
+                done=done,
             )
         values = outcome.figures(
             confusion,
@@ -388,6 +396,10 @@ class Experiment:
             labelled_fraction=self.rounds.fraction(self.step),
             final=final,
         )
+        if mistakes is not None:
+            outcome.keep_mistakes(
+                self.folder, data, mistakes, confusion, split=values["split"], step=self.step
+            )
         self.trainer.metrics.write("evaluation", self.step, **values)
         return {**values, "step": self.step}
 

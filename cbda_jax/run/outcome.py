@@ -10,8 +10,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from cbda_jax import __version__, acquisition, annotation, console, evaluation, reporting
+from cbda_jax.data.records import Records
 from cbda_jax.label_space import LabelSpace
+from cbda_jax.reporting.mistakes import LastEvaluation, Worst, write_last, write_worst
 from cbda_jax.run.workdir import write_json
+from cbda_jax.runtime import hosts
 
 
 def figures(
@@ -45,6 +48,41 @@ def figures(
         "labelled_fraction": labelled_fraction,
         "final": final,
     }
+
+
+def keep_mistakes(
+    workdir: Path,
+    data: Records,
+    mistakes: evaluation.Mistakes,
+    confusion: Int64[np.ndarray, "classes classes"],
+    *,
+    split: str,
+    step: int,
+) -> None:
+    """Writes what the network still gets wrong, for the report. Called by all processes.
+
+    Args:
+        workdir: of the run.
+        data: that was evaluated on.
+        mistakes: of the images that this process was told of.
+        confusion: pixel counts [label, prediction] of all images.
+        split: name of it in the files.
+        step: of training.
+
+    Raises:
+        InputError: the workdir cannot be written to.
+    """
+    pixels, right = hosts.total(np.stack([mistakes.pixels, mistakes.right]))
+    worst = evaluation.worst_images(pixels, right, mistakes.keep)
+    for index in worst:
+        if index in mistakes.kept:
+            label, prediction = mistakes.kept[index]
+            image = Worst(data.ids[index], data.image(index), label, prediction)
+            write_worst(workdir, split, index, image)
+    # The counts name the pictures: those are there first, of all processes.
+    hosts.sync(f"the worst images of {split}")
+    last = LastEvaluation(step, confusion, data.ids, pixels, right, worst)
+    hosts.first(lambda: write_last(workdir, split, last))
 
 
 def conclude(
