@@ -120,29 +120,56 @@ def entries(
     Raises:
         InputError: a file cannot be read.
     """
-    files: dict[str, dict[int, dict[str, np.ndarray]]] = {}
-    for path in sorted(folder.glob("round_*.npz")) if folder.is_dir() else ():
-        if match := _NAME.fullmatch(path.name):
-            arrays = _load(path)
-            files.setdefault(str(arrays["image_id"]), {})[int(match[1])] = arrays
-    colours = dict(zip((q.round for q in log), round_colours(len(log)), strict=True))
-    nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
+    files = _by_image(folder)
     made, size = [], 0
     for image_id, by_round in files.items():
-        picks = {
-            queries.round: (
-                colours[queries.round],
-                np.stack(queries.by_image.get(image_id, nothing), axis=1),
-                radius,
-            )
-            for queries in log
-        }
+        rounds = [queries.round for queries in log]
+        picks = dict(zip(rounds, asked(log, image_id, radius), strict=True))
         entry = _pictures(image_id, by_round, picks, palette)
         size += sum(len(one["data"]) for one in entry["pictures"] + entry["earlier"])
         if size > _BYTES and made:
             break
         made.append(entry)
     return made, len(files) - len(made)
+
+
+def asked(
+    log: Sequence[Queries], image_id: str, radius: int | None = None
+) -> list[tuple[str, Int[np.ndarray, "_ 2"], int]]:
+    """What was asked in an image in every round, as `picture` takes it.
+
+    Args:
+        log: the rounds asked so far.
+        image_id: of the image.
+        radius: of the square that a question covers; None: as the log has it.
+    """
+    nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
+    return [
+        (
+            colour,
+            np.stack(queries.by_image.get(image_id, nothing), axis=1),
+            queries.radius if radius is None else radius,
+        )
+        for queries, colour in zip(log, round_colours(len(log)), strict=True)
+    ]
+
+
+def last_pictures(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """What the gallery has of each image from the last round that it was kept for, by image id.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return {image_id: by[max(by)] for image_id, by in _by_image(folder).items()}
+
+
+def _by_image(folder: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+    files: dict[str, dict[int, dict[str, np.ndarray]]] = {}
+    for path in sorted(folder.glob("round_*.npz")) if folder.is_dir() else ():
+        if match := _NAME.fullmatch(path.name):
+            arrays = _load(path)
+            files.setdefault(str(arrays["image_id"]), {})[int(match[1])] = arrays
+    return files
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -169,10 +196,10 @@ def _pictures(
     arrays = by_round[last]
     size = arrays["prediction"].shape
     until = {number: [p for r, p in picks.items() if r <= number] for number in by_round}
-    asked = sum(len(centres) for _, centres, _ in picks.values())
+    number = sum(len(centres) for _, centres, _ in picks.values())
     pictures = [
         shown(
-            f"image, with all {count(asked)} questions" if asked else "image",
+            f"image, with all {count(number)} questions" if number else "image",
             picture(arrays["image"], size=size, picks=list(picks.values())),
         ),
         shown(

@@ -1,5 +1,6 @@
 """The part of the report on what the network learned: every class from round to round."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def stages(
 
 
 def changes(
-    last: Mapping[str, float | None], first: Mapping[str, float | None]
+    last: Mapping[str, float | int | None], first: Mapping[str, float | int | None]
 ) -> dict[str, float]:
     """By class what was gained, as a fraction; classes that one of both has no IoU of left out."""
     both = {name: (value, first.get(name)) for name, value in last.items()}
@@ -60,16 +61,19 @@ def changes(
     }
 
 
-def change(difference: float | None) -> dict[str, str]:
+def change(difference: float | int | None) -> dict[str, str]:
     """A difference of fractions as a cell: `text` in percent points, and `look`, where it points.
 
-    The look is a class of the style sheet: "up", "down", or neither below half a point.
+    The look is a class of the style sheet: "up", "down", or neither below half a point. What
+    rounds to no change at all has no text.
     """
     if difference is None or math.isnan(difference):
         return {"text": "", "look": ""}
     # Adding 0 makes -0.0 a plain 0.
     points = round(100 * difference, 1) + 0.0
     look = "" if abs(points) < 0.5 else "up" if points > 0 else "down"
+    if points == 0:
+        return {"text": "", "look": ""}
     return {"text": f"{points:+.1f}".replace("-", "\u2212"), "look": look}
 
 
@@ -92,7 +96,7 @@ def class_table(
     all_changes = changes(found[-1].record["iou"], found[0].record["iou"])
     steps = [
         {},
-        *(changes(b.record["iou"], a.record["iou"]) for a, b in zip(found, found[1:], strict=False)),
+        *(changes(b.record["iou"], a.record["iou"]) for a, b in itertools.pairwise(found)),
     ]
 
     def row(name: str) -> dict[str, Any]:
@@ -125,7 +129,7 @@ def class_table(
     }
 
 
-def _less(value: float | None, other: float | None) -> float | None:
+def _less(value: float | int | None, other: float | int | None) -> float | int | None:
     return None if value is None or other is None else value - other
 
 
@@ -144,7 +148,5 @@ def sentence(found: Sequence[Stage], split: str) -> str:
     ]
     for word, names in (("most gained", up), ("lost", down)):
         if names:
-            parts.append(
-                f"{word}: " + ", ".join(f"{n} {change(gained[n])['text']}" for n in names)
-            )
+            parts.append(f"{word}: " + ", ".join(f"{n} {change(gained[n])['text']}" for n in names))
     return "; ".join(parts) + "."

@@ -58,7 +58,7 @@ def write_last(workdir: Path, split: str, last: LastEvaluation) -> None:
     """
     write_npz(
         _path(workdir, split),
-        step=np.int64(last.step),
+        step=np.array(last.step),
         confusion=last.confusion,
         image_ids=np.array(last.image_ids, np.str_),
         pixels=last.pixels,
@@ -112,9 +112,7 @@ def read_worst(workdir: Path, split: str, index: int) -> Worst | None:
     if not path.exists():
         return None
     found = _read(path, {"image_id", "image", "label", "prediction"})
-    return Worst(
-        str(found["image_id"]), found["image"], found["label"], found["prediction"]
-    )
+    return Worst(str(found["image_id"]), found["image"], found["label"], found["prediction"])
 
 
 def _path(workdir: Path, split: str, index: int | None = None) -> Path:

@@ -201,9 +201,9 @@ def section(
         ],
         "figure": confusion_figure(last.confusion, class_names),
         "images": (
-            f"Wrong pixels of an image, over {images} images: median {percent(np.median(wrong))} %, "
-            f"a tenth of them above {percent(np.quantile(wrong, 0.9))} %, "
-            f"the worst {percent(wrong.max())} %."
+            f"Wrong pixels of an image, over {images} images: median "
+            f"{percent(np.median(wrong))} %, a tenth of them above "
+            f"{percent(np.quantile(wrong, 0.9))} %, the worst {percent(wrong.max())} %."
         ),
         "worst": worst_entries(workdir, result["split"], last, class_names, palette),
     }
