@@ -134,7 +134,9 @@ def _workdir(config: Any) -> Path:
             "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
         )
     path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    run = f"{Path(path).stem}-{config.method}-{config.acquisition.budget:g}-s{config.seed}"
+    unit = "px" if config.acquisition.budget_in == "pixels_per_image" else ""
+    budget = f"{config.acquisition.budget:g}{unit}"
+    run = f"{Path(path).stem}-{config.method}-{budget}-s{config.seed}"
     return Path(_WORKDIR.value or f"runs/{run}")
 
 

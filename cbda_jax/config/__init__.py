@@ -1,6 +1,14 @@
 """What a run can be told: every field once, and how a config is made of them, read and checked."""
 
-from cbda_jax.config.build import ARGUMENTS, apply_argument, base, check, field_of, flat
+from cbda_jax.config.build import (
+    ARGUMENTS,
+    apply_argument,
+    base,
+    budget_fields,
+    check,
+    field_of,
+    flat,
+)
 from cbda_jax.config.fields import FIELDS, SECTIONS
 from cbda_jax.config.rules import Change, Field
 
@@ -12,6 +20,7 @@ __all__ = [
     "Field",
     "apply_argument",
     "base",
+    "budget_fields",
     "check",
     "field_of",
     "flat",

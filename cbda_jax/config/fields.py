@@ -189,14 +189,16 @@ _ACQUISITION = (
         # What picks can reach depends on the method and the images.
         number("a number of 0 or more, in pixels at most 1", lambda value: value >= 0),
         "What all rounds together ask for: a fraction of all target pixels, or what "
-        "acquisition.budget_in says.",
+        "acquisition.budget_in says. On a command line with its unit too, which sets "
+        f"acquisition.budget_in: {acquisition.BUDGET_EXAMPLES}.",
     ),
     Field(
         "acquisition.budget_in",
         "pixels",
         one_of(acquisition.BUDGET_UNITS),
-        "What the budget counts: pixels, as a fraction, rounded up in every image and round; or "
-        "what people pay, which is never exceeded: answers_per_image on average, answers_in_all, "
+        "What the budget counts: pixels, as a fraction, or pixels_per_image on average, in "
+        "its label file, both rounded up to whole picks in every image and round; or what "
+        "people pay, which is never exceeded: answers_per_image on average, answers_in_all, "
         "or hours at annotation.seconds_per_answer. An answer is one key: a square that the oracle "
         "answers as a whole, or a pixel of one that it does not.",
     ),

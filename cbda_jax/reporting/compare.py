@@ -12,7 +12,7 @@ from cbda_jax.errors import InputError
 from cbda_jax.files import write_bytes
 from cbda_jax.reporting import gallery, learned, page, plots
 from cbda_jax.reporting.records import last_of, results, watched
-from cbda_jax.reporting.tables import count, hours, lowest_class, paid, percent
+from cbda_jax.reporting.tables import count, hours, lowest_class, paid, percent, small_percent
 from cbda_jax.reporting.writers import read_metrics
 
 _FIGURES = (
@@ -204,7 +204,7 @@ def _cost(runs: Sequence[Run]) -> list[list[str]]:
         ),
         [
             "labelled %",
-            *(percent(run.rounds[-1]["fraction"] if run.rounds else None, 2) for run in runs),
+            *(small_percent(run.rounds[-1]["fraction"] if run.rounds else None) for run in runs),
         ],
         ["answers of people", *(count(summed(run, "answers")) for run in runs)],
         ["hours of people", *(hours(summed(run, "answer_seconds")) for run in runs)],

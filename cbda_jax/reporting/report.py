@@ -13,7 +13,15 @@ from cbda_jax.console import duration
 from cbda_jax.files import write_bytes
 from cbda_jax.reporting import gallery, labelled, learned, page, people, plots, wrong
 from cbda_jax.reporting.records import last_of, results, watched
-from cbda_jax.reporting.tables import count, hours, lowest_class, of_budget, paid, percent
+from cbda_jax.reporting.tables import (
+    count,
+    hours,
+    lowest_class,
+    of_budget,
+    paid,
+    percent,
+    small_percent,
+)
 from cbda_jax.reporting.writers import read_metrics
 
 _LOWEST = 3  # classes named in a sentence
@@ -139,7 +147,7 @@ def _short(
         cost = paid(rounds)
         asked = (
             f"{count(regions)} picks in {len(rounds)} rounds: {count(pixels)} pixels, "
-            f"{percent(rounds[-1]['fraction'], 2)} % of the target{of}"
+            f"{small_percent(rounds[-1]['fraction'])} % of the target{of}"
             f"{f'; {cost}' if cost else ''}."
         )
     if ends:
@@ -175,7 +183,7 @@ def _cards(
         shown.append(
             {
                 "name": "labelled",
-                "value": f"{percent(rounds[-1]['fraction'], 2)} %",
+                "value": f"{small_percent(rounds[-1]['fraction'])} %",
                 "note": f"{count(pixels)} pixels{of}",
             }
         )
@@ -223,7 +231,7 @@ def _round_row(record: Mapping[str, Any]) -> list[str]:
         ),
         count(record["pixels"]),
         count(record["void_pixels"]),
-        percent(record["fraction"], 2),
+        small_percent(record["fraction"]),
         count(record.get("answers")),
         hours(record.get("answer_seconds")),
         "-" if record.get("seconds") is None else f"{record['seconds']:.1f}",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from cbda_jax import acquisition, annotation
 from cbda_jax.acquisition import Budget
 from cbda_jax.methods import Method
-from cbda_jax.reporting.tables import count, hours, percent
+from cbda_jax.reporting.tables import count, hours, small_percent
 from cbda_jax.run.acquirer import Request, Share
 
 
@@ -29,13 +29,17 @@ def request(
         budget: of all rounds.
         number: of the round, from 1.
         rounds: how many there are.
-        sizes: (height, width) of every image's native label; of a budget in pixels, each once is
-            enough.
+        sizes: (height, width) of every image's native label; of a budget that is a fraction of
+            all pixels, each once is enough.
     """
     found, allocation = {}, method.allocation
-    if budget.unit == "pixels":
+    if budget.of_pixels:
+        squares = method.scoring.squares
         for size in set(sizes):
-            picks = acquisition.picks_per_image(budget.amount, size, rounds, method.scoring.squares)
+            if budget.unit == "pixels":
+                picks = acquisition.picks_per_image(budget.amount, size, rounds, squares)
+            else:
+                picks = acquisition.picks_of_pixels(budget.amount, size, sizes, rounds, squares)
             found[size] = Share(picks, acquisition.capped(picks, method.image_cap))
         return Request(number, found, allocation)
     total, pixels = budget.picks(len(sizes)), sum(map(math.prod, sizes))
@@ -72,13 +76,14 @@ def described(
         for number in range(1, rounds + 1)
     )
     pixels, answers = picks * method.scoring.squares.pixels, picks * budget.answers_per_pick
-    share = percent(pixels / sum(map(math.prod, sizes)), 2)
+    share = small_percent(pixels / sum(map(math.prod, sizes)))
     measured = [a for a in answered if annotation.cost_of([a], estimate).measured]
     known = annotation.cost_of(measured, estimate)
     pace = known.seconds / known.answers if known.answers else estimate
     kind = "measured" if known.answers else "estimated"
+    whole = budget.whole(sizes, method.scoring.squares.pixels)
     text = (
-        f"budget of {budget} in {count(rounds)} rounds: {count(picks)} picks, {count(pixels)} "
+        f"budget of {whole} in {count(rounds)} rounds: {count(picks)} picks, {count(pixels)} "
         f"pixels ({share} %), {count(answers)} answers, {hours(answers * pace)} hours at "
         f"{pace:.2g} s an answer ({kind})"
     )

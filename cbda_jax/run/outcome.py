@@ -120,7 +120,7 @@ def conclude(
     analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
     answered_by = people.of_people([(found.round, found.about) for found in answers])
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
-    asked = None if budget is None else budget.amount if budget.unit == "pixels" else str(budget)
+    asked = None if budget is None else budget.whole(sizes.values(), (2 * radius + 1) ** 2)
     table = reporting.result_table(values, held, budget=asked, title=title)
     report = write_report(
         workdir,
@@ -148,7 +148,7 @@ def conclude(
             "evaluation": values,
             "rounds": held,
             "table": table,
-            **({} if budget is None else {"cost": _cost(answers, budget)}),
+            **({} if budget is None else {"cost": _cost(answers, budget, sizes, radius)}),
             **({} if analysis is None else {"analysis": analysis}),
             **({"people": answered_by} if answered_by else {}),
         },
@@ -156,12 +156,18 @@ def conclude(
     console.say(f"{table}\nreport: {report}")
 
 
-def _cost(answers: Sequence[annotation.Answers], budget: acquisition.Budget) -> dict[str, Any]:
+def _cost(
+    answers: Sequence[annotation.Answers],
+    budget: acquisition.Budget,
+    sizes: annotation.ImageSizes,
+    radius: int,
+) -> dict[str, Any]:
     """What all rounds asked for, in pixels, answers and hours of people.
 
     Returns:
         `pixels`, `answers` and `hours`; `measured_answers`, how many answers have a time that was
-        measured, those of the others being estimated; `budget` and `budget_in`.
+        measured, those of the others being estimated; `budget` and `budget_in`, as in the config;
+        `budget_words`, and `budget_fraction` of all pixels.
     """
     cost = annotation.cost_of(answers, budget.seconds_per_answer)
     return {
@@ -171,4 +177,6 @@ def _cost(answers: Sequence[annotation.Answers], budget: acquisition.Budget) -> 
         "measured_answers": cost.measured,
         "budget": budget.amount,
         "budget_in": budget.unit,
+        "budget_words": str(budget),
+        "budget_fraction": budget.fraction(sizes.values(), (2 * radius + 1) ** 2),
     }

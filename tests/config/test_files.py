@@ -58,3 +58,33 @@ def test_the_flag_of_a_command_is_completed(elsewhere):
     assert config_files.find_in(["main", "--config"]) == ["main", "--config"]
     with pytest.raises(InputError, match="--config: none not found"):
         config_files.find_in(["main", "--config=none"])
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        ("0.05", ["budget=0.05"]),
+        ("5%", ["budget=0.05", "budget_in=pixels"]),
+        ("40px", ["budget=40.0", "budget_in=pixels_per_image"]),
+        ("3h", ["budget=3.0", "budget_in=hours"]),
+    ],
+)
+def test_a_budget_with_its_unit_becomes_two_fields(said, fields):
+    expected = ["main", "--x=1", *(f"--config.acquisition.{field}" for field in fields), "--y"]
+    flag = "--config.acquisition.budget"
+    assert config_files.find_in(["main", "--x=1", f"{flag}={said}", "--y"]) == expected
+    assert config_files.find_in(["main", "--x=1", flag, said, "--y"]) == expected
+    assert config_files.find_in(["main", flag]) == ["main", flag]
+
+
+def test_a_budget_that_is_not_understood_or_in_two_units(elsewhere):
+    flag = "--config.acquisition.budget"
+    with pytest.raises(InputError, match=r"--config.acquisition.budget: budget 'much' found, exp"):
+        config_files.find_in(["main", f"{flag}=much"])
+    for given in ([f"{flag}=5%"], ["--config=synthetic:seed=1,budget=5%"]):
+        both = ["main", *given, f"{flag}_in=hours"]
+        with pytest.raises(InputError, match=r"'hours' found with a budget of '5%', which is in p"):
+            config_files.find_in(both)
+        # Said twice, it is the same.
+        assert config_files.find_in([*both[:-1], f"{flag}_in=pixels"])
+    assert config_files.find_in(["main", f"{flag}=3", f"{flag}_in=hours"])
