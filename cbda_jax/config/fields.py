@@ -24,6 +24,7 @@ from cbda_jax.config.rules import (
     whole,
 )
 from cbda_jax.methods import METHODS
+from cbda_jax.reporting.trackers import TRACKERS
 
 _RUN = (
     Field(
@@ -399,6 +400,14 @@ _KEPT = (
     ),
     Field("checkpoint.keep", 2, whole(1), "How many of the newest are kept.", "resume"),
     Field("report.log_every", 10, whole(1), "Steps between records of the losses.", "resume"),
+    Field(
+        "report.tracker",
+        "",
+        one_of(TRACKERS),
+        "Where the figures go beside metrics.jsonl and TensorBoard: mlflow, wandb, or nowhere. "
+        "Into the workdir, unless MLFLOW_TRACKING_URI or WANDB_MODE say otherwise.",
+        "resume",
+    ),
     Field("report.gallery", 3, whole(0), "Target images drawn with their score maps.", "resume"),
     Field(
         "report.worst",

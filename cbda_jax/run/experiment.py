@@ -14,6 +14,7 @@ from cbda_jax.config import check, flat
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_bytes
+from cbda_jax.reporting import trackers
 from cbda_jax.run import assembly, checks, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
@@ -68,6 +69,8 @@ def run(
         console.say(f"{folder}: this run has finished; nothing to do\n\n{result['table']}")
         return
     assembly.check_files(config, method, mode)
+    if mode == "train":
+        hosts.first(lambda: trackers.check(config.report.tracker))
     # Evaluation looks on, also at a run that goes on in another process.
     writes = mode != "evaluate"
     with lock.hold(folder) if writes else nullcontext() as held, Preemption() as preemption:
@@ -153,10 +156,10 @@ def _open_trainer(
         step, state = found or (0, initial)
         if parts.method.acquires:
             rounds.check_steps(parts.round_steps, step)
+        writes = hosts.is_first() and mode == "train"
+        tracker = trackers.Tracker(config.report.tracker, folder, flat(config)) if writes else None
         with reporting.MetricWriter(
-            folder,
-            resume_step=step if resumed else -1,
-            enabled=hosts.is_first() and mode == "train",
+            folder, resume_step=step if resumed else -1, enabled=writes, tracker=tracker
         ) as metrics:
             trainer = Trainer(
                 parts.network.train_step,
@@ -452,3 +455,4 @@ class Experiment:
             answers=self.rounds.answers.rounds,
             sizes=self.rounds.sizes,
         )
+        self.trainer.metrics.finish(self.folder / "report")

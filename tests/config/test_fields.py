@@ -22,6 +22,6 @@ def test_what_a_result_depends_on_never_changes():
     assert free == {
         *("compilation_cache", "data.dir", "data.root", "data.threads"),
         *("checkpoint.every", "checkpoint.keep", "report.log_every"),
-        *("report.gallery", "report.worst"),
+        *("report.gallery", "report.worst", "report.tracker"),
         *("annotation.redundancy", "annotation.hidden"),
     }
