@@ -143,7 +143,7 @@ def _workdir(config: Any) -> Path:
 def _parse(arguments: list[str]) -> list[str]:
     """Flags, with one line for what is mistyped in place of a library's traceback."""
     try:
-        return flags.FLAGS(config_files.find_in(arguments))
+        return flags.FLAGS(config_files.complete_command(arguments))
     except InputError as error:
         _stop(str(error))
     except (AttributeError, KeyError, TypeError) as error:

@@ -6,6 +6,7 @@ is one; else the one that came with it, wherever it is installed. `synthetic` is
 
 import contextlib
 import runpy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def find_in(arguments: Sequence[str]) -> list[str]:
         except InputError as error:
             raise InputError(f"--config: {error}") from error
     return _with_budget(found)
+
+
+def complete_command(arguments: Sequence[str]) -> list[str]:
+    """`find_in`, for absl's parser: the library of configs looks for fields in `sys.argv` itself.
+
+    Raises:
+        InputError: as `find_in`.
+    """
+    sys.argv[:] = find_in(arguments)
+    return list(sys.argv)
 
 
 def _with_budget(arguments: Sequence[str]) -> list[str]:

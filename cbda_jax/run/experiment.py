@@ -14,7 +14,7 @@ from cbda_jax.config import check, flat
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_bytes
-from cbda_jax.reporting import trackers
+from cbda_jax.reporting.trackers import Tracker
 from cbda_jax.run import assembly, checks, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
@@ -69,8 +69,6 @@ def run(
         console.say(f"{folder}: this run has finished; nothing to do\n\n{result['table']}")
         return
     assembly.check_files(config, method, mode)
-    if mode == "train":
-        hosts.first(lambda: trackers.check(config.report.tracker))
     # Evaluation looks on, also at a run that goes on in another process.
     writes = mode != "evaluate"
     with lock.hold(folder) if writes else nullcontext() as held, Preemption() as preemption:
@@ -157,9 +155,10 @@ def _open_trainer(
         if parts.method.acquires:
             rounds.check_steps(parts.round_steps, step)
         writes = hosts.is_first() and mode == "train"
-        tracker = trackers.Tracker(config.report.tracker, folder, flat(config)) if writes else None
+        tracker = Tracker(config.report.tracker if writes else "", folder, flat(config))
+        since = step if resumed else -1
         with reporting.MetricWriter(
-            folder, resume_step=step if resumed else -1, enabled=writes, tracker=tracker
+            folder, resume_step=since, enabled=writes, tracker=tracker
         ) as metrics:
             trainer = Trainer(
                 parts.network.train_step,
@@ -382,15 +381,11 @@ class Experiment:
                 self.trainer.preemption.check()
 
             # At the end of a run, what it still gets wrong goes to the report.
-            mistakes = None
-            if final and not write:
-                mistakes = evaluation.Mistakes(len(data), self.config.report.worst)
+            judged = final and not write
+            mistakes = evaluation.Mistakes(len(data), self.config.report.worst) if judged else None
+            judge = mistakes.add if mistakes else None
             confusion = self._evaluator.confusion(
-                self.trainer.state,
-                data,
-                keep=keep if write else None,
-                judge=None if mistakes is None else mistakes.add,
-                done=done,
+                self.trainer.state, data, keep=keep if write else None, judge=judge, done=done
             )
         values = outcome.figures(
             confusion,

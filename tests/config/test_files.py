@@ -1,8 +1,11 @@
 """Config files: those beside you, and those that come along."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError
@@ -88,3 +91,15 @@ def test_a_budget_that_is_not_understood_or_in_two_units(elsewhere):
         # Said twice, it is the same.
         assert config_files.find_in([*both[:-1], f"{flag}_in=pixels"])
     assert config_files.find_in(["main", f"{flag}=3", f"{flag}_in=hours"])
+
+
+def test_the_library_of_configs_finds_both_fields(elsewhere, monkeypatch):
+    """It reads `sys.argv`, whatever absl is given."""
+    monkeypatch.setattr(sys, "argv", ["main"])
+    given = config_files.complete_command(
+        ["main", "--config=synthetic", "--config.acquisition.budget=40px"]
+    )
+    flag = config_flags.DEFINE_config_file("config", flag_values=(values := flags.FlagValues()))
+    values(given)
+    assert flag.value.acquisition.budget == 40
+    assert flag.value.acquisition.budget_in == "pixels_per_image"
