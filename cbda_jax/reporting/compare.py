@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_bytes
@@ -175,7 +173,7 @@ def _figures(runs: Sequence[Run]) -> list[dict[str, Any]]:
         {"name": "at step", "cells": _texts(count(end["step"] if end else None) for end in ends)},
     ]
     rows += [
-        {"name": name, "cells": _cells([run.result and run.result[key] for run in runs])}
+        {"name": name, "cells": _cells([run.result[key] if run.result else None for run in runs])}
         for name, key in _FIGURES
     ]
     lowest = (run.result and lowest_class(run.result["iou"]) for run in runs)
@@ -232,12 +230,12 @@ def _classes(runs: Sequence[Run]) -> list[dict[str, Any]]:
     rows = [
         {
             "name": name,
-            "cells": _cells([run.result and run.result["iou"].get(name) for run in runs]),
+            "cells": _cells([run.result["iou"].get(name) if run.result else None for run in runs]),
             "labelled": [count(pixels(run, name)) for run in runs],
         }
         for name in class_names
     ]
-    means = _cells([run.result and run.result["miou"] for run in runs])
+    means = _cells([run.result["miou"] if run.result else None for run in runs])
     labelled = [count(sum(pixels(run, name) for name in class_names)) for run in runs]
     return [*rows, {"name": "mIoU", "cells": means, "labelled": labelled}]
 
@@ -270,9 +268,7 @@ def _charts(runs: Sequence[Run]) -> list[dict[str, str]]:
 def _images(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], int]:
     """The images that the galleries of all runs have, with the picks of each; how many more."""
     logs = [QueryLog(run.workdir / "queries").rounds for run in runs]
-    kept: list[dict[str, Mapping[str, np.ndarray]]] = [
-        gallery.last_pictures(run.workdir / "gallery") for run in runs
-    ]
+    kept = [gallery.last_pictures(run.workdir / "gallery") for run in runs]
     ids = [name for name in kept[0] if all(name in other for other in kept[1:])]
     entries = []
     for image_id in ids[:_IMAGES]:

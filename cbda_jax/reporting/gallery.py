@@ -22,16 +22,20 @@ from cbda_jax.reporting.tables import count
 
 _BYTES = 2_000_000  # of all pictures together, so that the report can be sent around
 _NAME = re.compile(r"round_(\d+)_.+\.npz")
-_ROUND_COLOURS = ("#ffb000", "#00b4ff", "#ff4fa3", "#3ddc6c", "#ff6a3d", "#a58bff", "#f2f25a")
+# Bright, and apart for the colour-blind too.
+_ROUND_COLOURS = ("#ffb000", "#00b4ff", "#ff4fa3", "#e1ffa6", "#ff0055", "#7f66ff", "#66ffcc")
 _SMALLEST = 2.0  # the side of the smallest square that can be seen, in pixels of the picture
 _OUTLINED = 7.0  # from this side on a square lets through what is below it
 
 
 def round_colours(rounds: int) -> list[str]:
-    """A colour for each round that stands out from grey and from photographs."""
+    """A colour for each round that stands out from grey and from photographs.
+
+    More rounds than have a colour of their own go from dark to bright, in their order.
+    """
     if rounds <= len(_ROUND_COLOURS):
         return list(_ROUND_COLOURS[:rounds])
-    spread = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, rounds))
+    spread = mpl.colormaps["plasma"](np.linspace(0.3, 1, rounds))
     return [colors.to_hex(colour) for colour in spread]
 
 

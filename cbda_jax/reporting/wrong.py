@@ -33,13 +33,13 @@ def class_rows(
     present = np.flatnonzero(true)
     iou = right[present] / (true + predicted - right)[present]
     rows = []
-    for i in present[np.argsort(iou, kind="stable")]:
+    for i in present[np.argsort(iou, kind="stable")].tolist():
         wrong, false = counts[i].copy(), counts[:, i].copy()
         wrong[i] = false[i] = 0
         rows.append(
             [
                 class_names[i],
-                percent(true[i] / counts.sum(), 2),
+                percent(float(true[i] / counts.sum()), 2),
                 percent(right[i] / (true[i] + predicted[i] - right[i])),
                 percent(right[i] / true[i]),
                 percent(right[i] / predicted[i] if predicted[i] else None),
@@ -51,8 +51,8 @@ def class_rows(
 
 
 def _most(counts: np.ndarray, whole: float, class_names: Sequence[str], several: int = 2) -> str:
-    order = np.argsort(-counts, kind="stable")[:several]
-    named = [(class_names[j], percent(counts[j] / whole)) for j in order if counts[j]]
+    order = np.argsort(-counts, kind="stable")[:several].tolist()
+    named = [(class_names[j], percent(float(counts[j] / whole))) for j in order if counts[j]]
     return ", ".join(f"{name} {share}" for name, share in named) or "-"
 
 
@@ -64,7 +64,7 @@ def confused(
     """The largest confusions: the class, what it is taken for, the share of all wrong pixels."""
     wrong = confusion * (1 - np.eye(len(confusion), dtype=np.int64))
     order = np.argsort(-wrong, axis=None, kind="stable")[:several]
-    places = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    places = (divmod(int(place), len(wrong)) for place in order)
     return [
         (class_names[i], class_names[j], float(wrong[i, j] / wrong.sum()))
         for i, j in places

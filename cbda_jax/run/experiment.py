@@ -156,9 +156,8 @@ def _open_trainer(
             rounds.check_steps(parts.round_steps, step)
         writes = hosts.is_first() and mode == "train"
         tracker = Tracker(config.report.tracker if writes else "", folder, flat(config))
-        since = step if resumed else -1
         with reporting.MetricWriter(
-            folder, resume_step=since, enabled=writes, tracker=tracker
+            folder, resume_step=step if resumed else -1, enabled=writes, tracker=tracker
         ) as metrics:
             trainer = Trainer(
                 parts.network.train_step,
@@ -396,7 +395,7 @@ class Experiment:
         )
         if mistakes is not None:
             outcome.keep_mistakes(
-                self.folder, data, mistakes, confusion, split=values["split"], step=self.step
+                self.folder, data, mistakes, confusion, values["split"], self.step
             )
         self.trainer.metrics.write("evaluation", self.step, **values)
         return {**values, "step": self.step}

@@ -55,7 +55,6 @@ def keep_mistakes(
     data: Records,
     mistakes: evaluation.Mistakes,
     confusion: Int64[np.ndarray, "classes classes"],
-    *,
     split: str,
     step: int,
 ) -> None:

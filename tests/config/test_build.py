@@ -99,7 +99,7 @@ BAD = {
     "report.log_every": (0, -1),
     "report.gallery": (-1, 2.5),
     "report.worst": (-1, 2.5),
-    "report.tracker": ("mlfow", None, 3),
+    "report.tracker": ("no name near", None, 3),
 }
 
 GOOD = {

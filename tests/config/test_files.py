@@ -93,6 +93,8 @@ def test_a_budget_that_is_not_understood_or_in_two_units(elsewhere):
     assert config_files.find_in(["main", f"{flag}=3", f"{flag}_in=hours"])
 
 
+# The library loads the file in a way that Python has deprecated.
+@pytest.mark.filterwarnings("ignore:the load_module")
 def test_the_library_of_configs_finds_both_fields(elsewhere, monkeypatch):
     """It reads `sys.argv`, whatever absl is given."""
     monkeypatch.setattr(sys, "argv", ["main"])
