@@ -80,7 +80,7 @@ def confusion_figure(
     present = np.flatnonzero(confusion.sum(1))
     return label_plots.shares_figure(
         confusion[present],
-        [class_names[i] for i in present],
+        [class_names[i] for i in present.tolist()],
         class_names,
         rows_name="true class",
         columns_name="predicted as",
