@@ -148,14 +148,16 @@ def _workdir(config: Any) -> Path:
             "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
         )
     path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    run = f"{Path(path).stem}-{method_of(config)}-{config.acquisition.budget:g}-s{config.seed}"
+    unit = "px" if config.acquisition.budget_in == "pixels_per_image" else ""
+    budget = f"{config.acquisition.budget:g}{unit}"
+    run = f"{Path(path).stem}-{method_of(config)}-{budget}-s{config.seed}"
     return Path(_WORKDIR.value or f"runs/{run}")
 
 
 def _parse(arguments: list[str]) -> list[str]:
     """Flags, with one line for what is mistyped in place of a library's traceback."""
     try:
-        return flags.FLAGS(config_files.find_in(arguments))
+        return flags.FLAGS(config_files.complete_command(arguments))
     except InputError as error:
         _stop(str(error))
     except (AttributeError, KeyError, TypeError) as error:

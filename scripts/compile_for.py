@@ -305,4 +305,4 @@ def _plain(report: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "target"])
-    app.run(main, flags_parser=lambda args: flags.FLAGS(config_files.find_in(args)))
+    app.run(main, flags_parser=lambda args: flags.FLAGS(config_files.complete_command(args)))

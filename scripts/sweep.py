@@ -97,7 +97,7 @@ def _write(plan: Plan, out: Path, results: Path, name: str) -> None:
 
 def _parse(arguments: list[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(config_files.find_in(arguments))
+        return app.parse_flags_with_usage(config_files.complete_command(arguments))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

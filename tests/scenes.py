@@ -19,6 +19,7 @@ from tiny import Tiny
 from cbda_jax import models, sharding
 from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
+from cbda_jax.evaluation import Mistakes, worst_images
 from cbda_jax.reporting import MetricWriter
 from cbda_jax.run import experiment
 from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
@@ -150,7 +151,12 @@ def evaluate_and_acquire(mesh, host, batch):
         kept[index][:height, :width] = prediction
 
     evaluator = Evaluator(graphdef, mesh, num_classes=CLASSES, flip=True, batch=batch, host=host)
-    confusion = evaluator.confusion(state, records, keep=keep)
+    mistakes = Mistakes(IMAGES, 2)
+    confusion = evaluator.confusion(state, records, keep=keep, judge=mistakes.add)
+    counted = hosts.total(np.stack([mistakes.pixels, mistakes.right]))
+    # Whichever process was told of it keeps it.
+    worst = worst_images(*counted, 2)
+    held = hosts.total(np.array([index in mistakes.kept for index in worst], np.int32))
     acquirer = Acquirer(
         graphdef,
         mesh,
@@ -167,6 +173,9 @@ def evaluate_and_acquire(mesh, host, batch):
     )
     return {
         "confusion": confusion,
+        "counted": counted,
+        "worst": np.array(worst),
+        "held": held,
         "kept": np.array(sorted(kept), np.int32),
         "predictions": np.array([kept[i] for i in sorted(kept)], np.uint8),
         "taken": np.int64(report.taken),

@@ -156,7 +156,10 @@ def test_what_would_fail_hours_later_fails_before_anything_is_written(
     ("flag", "expected"),
     [
         ("--config=configs/synthetic.py:metod=ripu", "did you mean 'method'?"),
-        ("--config=configs/synthetic.py:budget=much", "expected a value of type float"),
+        (
+            "--config=configs/synthetic.py:budget=much",
+            "budget 'much' found, expected one such as 0.05, 5%",
+        ),
         ("--workdir=gs://bucket/run", "expected a folder of this machine"),
         ("--config=configs/none.py", "--config: configs/none.py not found, expected a file or"),
         ("--config.trainin.steps=3", 'Did you mean "training"'),

@@ -99,6 +99,16 @@ def test_a_run_leaves_everything_it_promises(data_dir, tmp_path):
     assert result["table"] in done.stderr
     assert "<img" in (workdir / "report" / "index.html").read_text()
     assert list((workdir / "tensorboard").iterdir())
+    with np.load(workdir / "evaluation" / "target_test.npz") as last:
+        confusion, right, worst = last["confusion"], last["right"], last["worst"]
+    accuracy = np.trace(confusion) / confusion.sum()
+    assert result["evaluation"]["pixel_accuracy"] == accuracy
+    assert right.sum() == np.trace(confusion)
+    assert len(worst) == 3
+    for index in worst:
+        assert (workdir / "evaluation" / f"target_test_{index:05d}.npz").exists()
+    assert result["cost"]["budget_words"] == "5 % of all pixels"
+    assert result["cost"]["budget_fraction"] == 0.05
     rounds = result["rounds"]
     assert [r["step"] for r in rounds] == list(ROUNDS)
     for number, record in enumerate(rounds, 1):

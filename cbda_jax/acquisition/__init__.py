@@ -10,6 +10,7 @@ from cbda_jax.acquisition.balance.weights import (
     register_scheme,
 )
 from cbda_jax.acquisition.budget import (
+    BUDGET_EXAMPLES,
     BUDGET_UNITS,
     Budget,
     Geometry,
@@ -18,8 +19,10 @@ from cbda_jax.acquisition.budget import (
     geometry,
     most_picks,
     of_round,
+    picks_of_pixels,
     picks_per_image,
     reach,
+    read_budget,
 )
 from cbda_jax.acquisition.pool.pool import Pool, Report, Selection
 from cbda_jax.acquisition.scoring.maps import (
@@ -34,6 +37,7 @@ from cbda_jax.acquisition.selection.select import Picks, greedy_picks
 from cbda_jax.acquisition.selection.squares import block, blocked_mask
 
 __all__ = [
+    "BUDGET_EXAMPLES",
     "BUDGET_UNITS",
     "EVIDENCE",
     "MAPS",
@@ -65,9 +69,11 @@ __all__ = [
     "greedy_picks",
     "most_picks",
     "of_round",
+    "picks_of_pixels",
     "picks_per_image",
     "pixel_scores",
     "reach",
+    "read_budget",
     "region_scores",
     "register_scheme",
     "register_score",

@@ -9,6 +9,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
+from cbda_jax import acquisition
 from cbda_jax.config import data_sets
 from cbda_jax.config.fields import FIELDS
 from cbda_jax.config.rules import Field
@@ -130,7 +131,12 @@ def _contradictions(config: Any) -> Iterator[str]:
     if config.acquisition.budget_in == "pixels" and config.acquisition.budget > 1:
         yield (
             f"acquisition.budget: {config.acquisition.budget!r} found, expected a number from 0 to "
-            "1, a fraction of all pixels; acquisition.budget_in may count answers or hours"
+            f"1, a fraction of all pixels, or a unit, such as {acquisition.BUDGET_EXAMPLES}"
+        )
+    if config.acquisition.budget_in == "pixels_per_image" and config.acquisition.budget < 1:
+        yield (
+            f"acquisition.budget: {config.acquisition.budget!r} pixels an image found, expected 1 "
+            f"or more, or another unit, such as {acquisition.BUDGET_EXAMPLES}"
         )
     yield from data_sets.problems(config)
     # Random weights have nothing to say; pretrained ones may.
@@ -145,6 +151,19 @@ def _contradictions(config: Any) -> Iterator[str]:
 
 
 # -------------------------------------------------------------------- arguments
+
+
+def budget_fields(text: str) -> dict[str, float | str]:
+    """The fields of a budget as people say it, "5%" or "40px": what is the same has the same.
+
+    A number alone leaves `acquisition.budget_in` as it is.
+
+    Raises:
+        InputError: it is not understood; see `acquisition.read_budget`.
+    """
+    amount, unit = acquisition.read_budget(text)
+    fields: dict[str, float | str] = {"acquisition.budget": amount}
+    return fields if unit is None else {**fields, "acquisition.budget_in": unit}
 
 
 def apply_argument(
@@ -178,6 +197,12 @@ def _apply(config: ml_collections.ConfigDict, argument: str | None) -> None:
                 f"{', '.join(ARGUMENTS)}{near(name, ARGUMENTS)} "
                 "(other fields: --config.FIELD=VALUE)"
             )
+        if name == "budget":
+            try:
+                config.update_from_flattened_dict(budget_fields(value))
+            except InputError as error:
+                raise ValueError(f"config argument {part!r}: {error}") from error
+            continue
         default = FIELDS[ARGUMENTS[name]].default
         kind = default if isinstance(default, type) else type(default)
         try:

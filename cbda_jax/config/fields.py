@@ -26,6 +26,7 @@ from cbda_jax.config.rules import (
     whole,
 )
 from cbda_jax.methods import METHODS
+from cbda_jax.reporting.trackers import TRACKERS
 
 _RUN = (
     Field(
@@ -218,15 +219,17 @@ _ACQUISITION = (
         # What picks can reach depends on the method and the images.
         number("a number of 0 or more, in pixels at most 1", lambda value: value >= 0),
         "What all rounds together ask for: a fraction of all target pixels, or what "
-        "acquisition.budget_in says.",
+        "acquisition.budget_in says. On a command line with its unit too, which sets "
+        f"acquisition.budget_in: {acquisition.BUDGET_EXAMPLES}.",
         "extend",
     ),
     Field(
         "acquisition.budget_in",
         "pixels",
         one_of(acquisition.BUDGET_UNITS),
-        "What the budget counts: pixels, as a fraction, rounded up in every image and round; or "
-        "what people pay, which is never exceeded: answers_per_image on average, answers_in_all, "
+        "What the budget counts: pixels, as a fraction, or pixels_per_image on average, in "
+        "its label file, both rounded up to whole picks in every image and round; or what "
+        "people pay, which is never exceeded: answers_per_image on average, answers_in_all, "
         "or hours at annotation.seconds_per_answer. An answer is one key: a square that the oracle "
         "answers as a whole, or a pixel of one that it does not.",
     ),
@@ -428,7 +431,22 @@ _KEPT = (
     ),
     Field("checkpoint.keep", 2, whole(1), "How many of the newest are kept.", "resume"),
     Field("report.log_every", 10, whole(1), "Steps between records of the losses.", "resume"),
+    Field(
+        "report.tracker",
+        "",
+        one_of(TRACKERS),
+        "Where the figures go beside metrics.jsonl and TensorBoard: mlflow, wandb, or nowhere. "
+        "Into the workdir, unless MLFLOW_TRACKING_URI or WANDB_MODE say otherwise.",
+        "resume",
+    ),
     Field("report.gallery", 3, whole(0), "Target images drawn with their score maps.", "resume"),
+    Field(
+        "report.worst",
+        3,
+        whole(0),
+        "Images drawn where the network is wrong at the end, those with most errors.",
+        "resume",
+    ),
 )
 SECTIONS = {
     "The run": _RUN,

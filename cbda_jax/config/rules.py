@@ -116,7 +116,8 @@ def one_of(names: Iterable[str]) -> Rule:
     """One of some names."""
     known = tuple(names)
     # A list has no hash, so no set of names.
-    return Rule(f"one of {', '.join(known)}", lambda value: value in known, known)
+    shown = ", ".join(name or '""' for name in known)
+    return Rule(f"one of {shown}", lambda value: value in known, known)
 
 
 def registered(names: Callable[[], Iterable[str]], example: str) -> Rule:

@@ -22,16 +22,20 @@ from cbda_jax.reporting.tables import count
 
 _BYTES = 2_000_000  # of all pictures together, so that the report can be sent around
 _NAME = re.compile(r"round_(\d+)_.+\.npz")
-_ROUND_COLOURS = ("#ffb000", "#00b4ff", "#ff4fa3", "#3ddc6c", "#ff6a3d", "#a58bff", "#f2f25a")
+# Bright, and apart for the colour-blind too.
+_ROUND_COLOURS = ("#ffb000", "#00b4ff", "#ff4fa3", "#e1ffa6", "#ff0055", "#7f66ff", "#66ffcc")
 _SMALLEST = 2.0  # the side of the smallest square that can be seen, in pixels of the picture
 _OUTLINED = 7.0  # from this side on a square lets through what is below it
 
 
 def round_colours(rounds: int) -> list[str]:
-    """A colour for each round that stands out from grey and from photographs."""
+    """A colour for each round that stands out from grey and from photographs.
+
+    More rounds than have a colour of their own go from dark to bright, in their order.
+    """
     if rounds <= len(_ROUND_COLOURS):
         return list(_ROUND_COLOURS[:rounds])
-    spread = mpl.colormaps["turbo"](np.linspace(0.05, 0.95, rounds))
+    spread = mpl.colormaps["plasma"](np.linspace(0.3, 1, rounds))
     return [colors.to_hex(colour) for colour in spread]
 
 
@@ -120,29 +124,56 @@ def entries(
     Raises:
         InputError: a file cannot be read.
     """
+    files = _by_image(folder)
+    made, size = [], 0
+    for image_id, by_round in files.items():
+        rounds = [queries.round for queries in log]
+        picks = dict(zip(rounds, asked(log, image_id, radius), strict=True))
+        entry = _pictures(image_id, by_round, picks, palette)
+        size += sum(len(one["data"]) for one in entry["pictures"] + entry["earlier"])
+        if size > _BYTES and made:
+            break
+        made.append(entry)
+    return made, len(files) - len(made)
+
+
+def asked(
+    log: Sequence[Queries], image_id: str, radius: int | None = None
+) -> list[tuple[str, Int[np.ndarray, "_ 2"], int]]:
+    """What was asked in an image in every round, as `picture` takes it.
+
+    Args:
+        log: the rounds asked so far.
+        image_id: of the image.
+        radius: of the square that a question covers; None: as the log has it.
+    """
+    nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
+    return [
+        (
+            colour,
+            np.stack(queries.by_image.get(image_id, nothing), axis=1),
+            queries.radius if radius is None else radius,
+        )
+        for queries, colour in zip(log, round_colours(len(log)), strict=True)
+    ]
+
+
+def last_pictures(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """What the gallery has of each image from the last round that it was kept for, by image id.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return {image_id: by[max(by)] for image_id, by in _by_image(folder).items()}
+
+
+def _by_image(folder: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
     files: dict[str, dict[int, dict[str, np.ndarray]]] = {}
     for path in sorted(folder.glob("round_*.npz")) if folder.is_dir() else ():
         if match := _NAME.fullmatch(path.name):
             arrays = _load(path)
             files.setdefault(str(arrays["image_id"]), {})[int(match[1])] = arrays
-    colours = dict(zip((q.round for q in log), round_colours(len(log)), strict=True))
-    nothing = np.zeros(0, np.int32), np.zeros(0, np.int32)
-    made, size = [], 0
-    for image_id, by_round in files.items():
-        picks = {
-            queries.round: (
-                colours[queries.round],
-                np.stack(queries.by_image.get(image_id, nothing), axis=1),
-                radius,
-            )
-            for queries in log
-        }
-        entry = _pictures(image_id, by_round, picks, palette)
-        size += sum(len(shown["data"]) for shown in entry["pictures"] + entry["earlier"])
-        if size > _BYTES and made:
-            break
-        made.append(entry)
-    return made, len(files) - len(made)
+    return files
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -169,13 +200,13 @@ def _pictures(
     arrays = by_round[last]
     size = arrays["prediction"].shape
     until = {number: [p for r, p in picks.items() if r <= number] for number in by_round}
-    asked = sum(len(centres) for _, centres, _ in picks.values())
-    shown = [
-        _shown(
-            f"image, with all {count(asked)} questions" if asked else "image",
+    number = sum(len(centres) for _, centres, _ in picks.values())
+    pictures = [
+        shown(
+            f"image, with all {count(number)} questions" if number else "image",
             picture(arrays["image"], size=size, picks=list(picks.values())),
         ),
-        _shown(
+        shown(
             f"score in round {last}, with the questions so far",
             picture(grey_scores(arrays["score"]), size=size, picks=until[last]),
         ),
@@ -186,9 +217,9 @@ def _pictures(
         labels.append(("ground truth", truth))
     for caption, label in labels:
         pixels = paint(label, palette)
-        shown.append(_shown(caption, picture(pixels, size=size, photo=False)))
+        pictures.append(shown(caption, picture(pixels, size=size, photo=False)))
     before = [
-        _shown(
+        shown(
             f"score in round {number}",
             picture(
                 grey_scores(by_round[number]["score"]),
@@ -199,10 +230,11 @@ def _pictures(
         )
         for number in earlier
     ]
-    return {"image_id": image_id, "pictures": shown, "earlier": before}
+    return {"image_id": image_id, "pictures": pictures, "earlier": before}
 
 
-def _shown(caption: str, data: bytes) -> dict[str, str]:
+def shown(caption: str, data: bytes) -> dict[str, str]:
+    """A picture for the report: its `caption`, and `data`, the image file as a data URL."""
     kind = "jpeg" if data[:2] == b"\xff\xd8" else "png"
     encoded = base64.b64encode(data).decode()
     return {"caption": caption, "data": f"data:image/{kind};base64,{encoded}"}

@@ -1,10 +1,11 @@
 """Charts of what was labelled, from the analysis of `cbda_jax.annotation.analysis`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from jaxtyping import Int64
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
@@ -101,15 +102,31 @@ def confusion(total: Mapping[str, Any]) -> Figure:
     names = list(total["class_pixels"])
     answers = [*names, *(["void"] if total["void_centres"] else [])]
     found = total["confusion"]
-    counts = np.array([[found.get(p, {}).get(t, 0) for t in answers] for p in names], float)
+    counts = np.array([[found.get(p, {}).get(t, 0) for t in answers] for p in names], np.int64)
+    return shares_figure(
+        counts, names, answers, rows_name="predicted", columns_name="answered at the centre"
+    )
+
+
+@mpl.rc_context(STYLE)
+def shares_figure(
+    counts: Int64[np.ndarray, "rows columns"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    rows_name: str,
+    columns_name: str,
+) -> Figure:
+    """A table of counts in percent of its rows, each cell in a shade of its value."""
     whole = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(100 * counts, whole, out=np.full_like(counts, np.nan), where=whole > 0)
-    figure, axes = new_figure(6.2, 0.27 * len(names) + 2.0)
+    shares = np.full(counts.shape, np.nan)
+    np.divide(100 * counts, whole, out=shares, where=whole > 0)
+    figure, axes = new_figure(6.2, 0.27 * len(rows) + 2.0)
     _cells(axes, shares, Normalize(0, 100), short=True)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(answers)), answers, rotation=90)
-    axes.set_ylabel("predicted")
-    axes.set_xlabel("answered at the centre")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_ylabel(rows_name)
+    axes.set_xlabel(columns_name)
     return figure
 
 

@@ -21,15 +21,18 @@ from cbda_jax.reporting.tables import count, percent
 INK = "#1f2328"
 GRID = "#d5d9de"
 BLUE = "#2f74d0"
-RED = "#d0454c"
 ORANGE = "#e08a1e"
 GREY = "#8f98a3"
+# Okabe and Ito's colours, which the colour-blind can tell apart, without their yellow, too pale for
+# lines; and dashes, for those who see no colours at all.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 _LOSSES = {
-    "loss": ("total", "#70777f"),
-    "cross_entropy_source": ("cross-entropy, source", BLUE),
-    "cross_entropy_target": ("cross-entropy, target", RED),
-    "local_consistency": ("local consistency", "#2a9d6a"),
-    "negative_learning": ("negative learning", "#a05fc4"),
+    "loss": ("total", "#70777f", "-"),
+    "cross_entropy_source": ("cross-entropy, source", SERIES[0], "-"),
+    "cross_entropy_target": ("cross-entropy, target", SERIES[1], "--"),
+    "local_consistency": ("local consistency", SERIES[2], "-."),
+    "negative_learning": ("negative learning", SERIES[3], ":"),
 }
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -87,11 +90,13 @@ def scores_over_budget(evaluations: Sequence[Mapping[str, Any]]) -> Figure:
     """
     last = {record["labelled_fraction"]: record for record in evaluations}
     figure, axes = new_figure(6.2, 3.5)
-    for key, name, colour in _SCORES:
+    for key, name, colour, mark in _SCORES:
         x, y = _columns(evaluations, "labelled_fraction", key)
-        axes.plot(100 * x, 100 * y, "o", color=colour, markersize=4, alpha=0.3, linewidth=0)
+        axes.plot(100 * x, 100 * y, mark, color=colour, markersize=4, alpha=0.3, linewidth=0)
         x, y = _columns(last.values(), "labelled_fraction", key)
-        axes.plot(100 * x, 100 * y, "o-", color=colour, markersize=5.5, linewidth=2, label=name)
+        axes.plot(
+            100 * x, 100 * y, f"{mark}-", color=colour, markersize=5.5, linewidth=2, label=name
+        )
     axes.set_xlabel("labelled pixels of the target [%]")
     _finish_scores(axes)
     return figure
@@ -103,12 +108,45 @@ def scores_over_steps(
 ) -> Figure:
     """MIoU and IoU of the lowest class over training, with a mark at each round of questions."""
     figure, axes = new_figure(6.2, 3.5)
-    for key, name, colour in _SCORES:
+    for key, name, colour, mark in _SCORES:
         x, y = _columns(evaluations, "step", key)
-        axes.plot(x, 100 * y, "o-", color=colour, markersize=4.5, linewidth=2, label=name)
+        axes.plot(x, 100 * y, f"{mark}-", color=colour, markersize=4.5, linewidth=2, label=name)
     _mark_rounds(axes, rounds)
     _steps_axis(axes)
     _finish_scores(axes)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def curves(
+    runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], over: str, label: str
+) -> Figure:
+    """MIoU of several runs in one chart, each with a colour, a dash and a mark of its own.
+
+    Args:
+        runs: for each its name and its "evaluation" records of one split, in order.
+        over: the value of the records along the horizontal axis, "step" or a fraction.
+        label: of that axis.
+    """
+    figure, axes = new_figure(6.2, 3.5)
+    scale = 1 if over == "step" else 100
+    for place, (name, records) in enumerate(runs):
+        x, y = _columns(records, over, "miou")
+        axes.plot(
+            scale * x,
+            100 * y,
+            linestyle=DASHES[place % len(DASHES)],
+            marker="os^Dv*"[place % 6],
+            color=SERIES[place % len(SERIES)],
+            markersize=4.5,
+            linewidth=1.8,
+            label=name,
+        )
+    if over == "step":
+        _steps_axis(axes)
+    axes.set_xlabel(label)
+    _finish_scores(axes)
+    axes.set_ylabel("mIoU [%]")
     return figure
 
 
@@ -195,12 +233,12 @@ def class_histogram(
 def losses(train: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]]) -> Figure:
     """The training losses over steps, averaged where there are more than a chart can show."""
     figure, axes = new_figure(6.2, 3.8)
-    for key, (name, colour) in _LOSSES.items():
+    for key, (name, colour, dash) in _LOSSES.items():
         x, y = _columns(train, "step", key)
         y = np.where(y > 0, y, np.nan)
         if np.isfinite(y).any():
             width = 2.4 if key == "loss" else 1.4
-            axes.plot(*_thin(x, y), color=colour, linewidth=width, label=name)
+            axes.plot(*_thin(x, y), linestyle=dash, color=colour, linewidth=width, label=name)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_ylabel("loss")
@@ -210,7 +248,7 @@ def losses(train: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any
     return figure
 
 
-_SCORES = (("miou", "mIoU", BLUE), ("min_iou", "lowest class", RED))
+_SCORES = (("miou", "mIoU", SERIES[0], "o"), ("min_iou", "lowest class", SERIES[1], "s"))
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

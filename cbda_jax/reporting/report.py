@@ -1,24 +1,30 @@
 """The report of a run: one HTML file that needs nothing beside it."""
 
-import importlib.resources
-import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from jaxtyping import UInt8
 
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.console import duration
 from cbda_jax.files import write_bytes
-from cbda_jax.reporting import gallery, labelled, people, plots
-from cbda_jax.reporting.tables import count, hours, lowest_class, of_budget, paid, percent
+from cbda_jax.reporting import gallery, labelled, learned, page, people, plots, wrong
+from cbda_jax.reporting.records import last_of, results, watched
+from cbda_jax.reporting.tables import (
+    count,
+    hours,
+    lowest_class,
+    of_budget,
+    paid,
+    percent,
+    small_percent,
+)
 from cbda_jax.reporting.writers import read_metrics
 
-_NUMBER_GAP = re.compile(r"(?<=\d) (?=\d|%|ms|s\b|min|h\b)")
+_LOWEST = 3  # classes named in a sentence
 
 
 def write_report(
@@ -38,8 +44,8 @@ def write_report(
 ) -> Path:
     """Writes `report/index.html` from the files of a run, whole or not at all.
 
-    Reads `metrics.jsonl`, `queries/` and `gallery/`; what is not there is left out, so that the
-    report can be written at any time and for runs that ask for nothing.
+    Reads `metrics.jsonl`, `queries/`, `gallery/` and `evaluation/`; what is not there is left out,
+    so that the report can be written at any time and for runs that ask for nothing.
 
     Args:
         workdir: the folder of the run.
@@ -65,24 +71,31 @@ def write_report(
     """
     workdir = Path(workdir)
     records = read_metrics(workdir)
-    evaluations = _last_of(records, "evaluation", lambda record: (record["split"], record["step"]))
-    rounds = _last_of(records, "round", lambda record: record["round"])
-    train = _last_of(records, "train", lambda record: record["step"])
+    evaluations = last_of(records, "evaluation", "split", "step")
+    rounds = last_of(records, "round", "round")
+    train = last_of(records, "train", "step")
     pool = next((record for record in reversed(records) if record["kind"] == "pool"), None)
-    results = _results(evaluations)
+    ends = results(evaluations)
     log = QueryLog(workdir / "queries").rounds
     pictures, left_out = gallery.entries(workdir / "gallery", log, palette, radius)
     asked_colours = gallery.round_colours(len(log))
+    seen = watched(evaluations)
+    found = learned.stages(seen, rounds)
+    of = seen[0]["split"] if seen else ""
+    still = wrong.section(workdir, ends[0] if ends else None, class_names, palette)
+    if still is not None:
+        caption = f"What the pixels of every class are predicted as on {still['split']}, in %"
+        still |= {"chart": _chart(caption, still.pop("figure")), "colour": wrong.WRONG}
     context = {
         "title": title,
         "dataset_note": dataset_note,
-        "cards": _cards(results[0], rounds, budget) if results else [],
-        "headline": _headline(results[0], train, rounds) if results else "",
-        "results": [_result_row(record) for record in results],
+        "cards": _cards(ends[0], rounds, budget) if ends else [],
+        "headline": _headline(ends[0], train, rounds) if ends else "",
+        "results": [_result_row(record) for record in ends],
         "rounds": [_round_row(record) for record in rounds],
         "rounds_total": _rounds_total(rounds),
         "paid": paid(rounds),
-        "charts": _charts(evaluations, results, rounds, train, class_names, palette),
+        "charts": _charts(seen, ends, rounds, train, class_names, palette),
         "labelled_charts": _labelled_charts(rounds, pool, class_names, analysis),
         "spent": [] if analysis is None else labelled.spent_rows(analysis),
         "labelled_note": "" if analysis is None else labelled.note(analysis),
@@ -98,39 +111,61 @@ def write_report(
             (name, "#{:02x}{:02x}{:02x}".format(*colour))
             for name, colour in zip(class_names, palette.tolist(), strict=True)
         ],
+        "learned": learned.class_table(found, rounds, class_names),
+        "watched": of,
+        "wrong": still,
+        "short": _short(rounds, budget, learned.sentence(found, of), ends, still),
         "versions": list((versions or {}).items()),
         "config_text": config_text.strip(),
         "history": [_history_row(entry) for entry in history],
     }
-    template = importlib.resources.files("cbda_jax.reporting").joinpath("report.html.j2")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["unbroken"] = lambda text: _NUMBER_GAP.sub("\u00a0", text)
-    html = environment.from_string(template.read_text(encoding="utf-8")).render(context)
+    context["contents"] = [
+        (name, heading)
+        for name, heading, there in (
+            ("asked", "What was asked", context["rounds"]),
+            ("picks", "Where it asked", pictures),
+            ("labelled", "What was labelled", context["labelled_charts"]),
+            ("learned", "What it learned", context["charts"]),
+            ("wrong", "Where it is still wrong", still),
+            ("config", "Configuration", context["config_text"]),
+        )
+        if there
+    ]
     path = workdir / "report" / "index.html"
-    write_bytes(path, html.encode())
+    write_bytes(path, page.render("report.html.j2", context))
     return path
 
 
-def _last_of(
-    records: Iterable[Mapping[str, Any]], kind: str, key: Callable[[Mapping[str, Any]], Hashable]
-) -> list[Mapping[str, Any]]:
-    """The records of a kind; of those with the same key the last, since a resume repeats some."""
-    found = {}
-    for record in records:
-        if record["kind"] == kind:
-            found.pop(key(record), None)
-            found[key(record)] = record
-    return list(found.values())
-
-
-def _results(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The figures of each split, the most meaningful first: final, of data never used before."""
-    last = {record["split"]: record for record in evaluations}
-    return sorted(
-        last.values(), key=lambda record: (not record.get("final"), "test" not in record["split"])
+def _short(
+    rounds: Sequence[Mapping[str, Any]],
+    budget: float | int | str | None,
+    gained: str,
+    ends: Sequence[Mapping[str, Any]],
+    still: Mapping[str, Any] | None,
+) -> list[tuple[str, str]]:
+    """Three questions, each with its answer in a sentence or two; those that have one."""
+    asked = wrongs = ""
+    if rounds:
+        regions, pixels = (sum(record[name] for record in rounds) for name in ("picked", "pixels"))
+        of = "" if budget is None else f" (budget {of_budget(budget)})"
+        cost = paid(rounds)
+        asked = (
+            f"{count(regions)} picks in {len(rounds)} rounds: {count(pixels)} pixels, "
+            f"{small_percent(rounds[-1]['fraction'])} % of the target{of}"
+            f"{f'; {cost}' if cost else ''}."
+        )
+    if ends:
+        iou = {n: v for n, v in ends[0]["iou"].items() if v is not None}
+        lowest = sorted(iou, key=iou.__getitem__)[:_LOWEST]
+        wrongs = "Lowest: " + ", ".join(f"{name} {percent(iou[name])} %" for name in lowest) + "."
+        if still is not None and still["confused"]:
+            wrongs += f" Most of all wrong pixels: {', '.join(still['confused'][:_LOWEST])}."
+    questions = (
+        ("What did it ask?", asked),
+        ("What did it learn?", gained),
+        ("Where is it still wrong?", wrongs if asked or gained or still else ""),
     )
+    return [(question, answer) for question, answer in questions if answer]
 
 
 def _cards(
@@ -152,7 +187,7 @@ def _cards(
         shown.append(
             {
                 "name": "labelled",
-                "value": f"{percent(rounds[-1]['fraction'], 2)} %",
+                "value": f"{small_percent(rounds[-1]['fraction'])} %",
                 "note": f"{count(pixels)} pixels{of}",
             }
         )
@@ -200,7 +235,7 @@ def _round_row(record: Mapping[str, Any]) -> list[str]:
         ),
         count(record["pixels"]),
         count(record["void_pixels"]),
-        percent(record["fraction"], 2),
+        small_percent(record["fraction"]),
         count(record.get("answers")),
         hours(record.get("answer_seconds")),
         "-" if record.get("seconds") is None else f"{record['seconds']:.1f}",
@@ -232,32 +267,31 @@ def _rounds_total(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def _chart(caption: str, figure: Any) -> dict[str, str]:
+    return {"caption": caption, "svg": plots.svg(figure, caption)}
+
+
 def _charts(
-    evaluations: Sequence[Mapping[str, Any]],
-    results: Sequence[Mapping[str, Any]],
+    seen: Sequence[Mapping[str, Any]],
+    ends: Sequence[Mapping[str, Any]],
     rounds: Sequence[Mapping[str, Any]],
     train: Sequence[Mapping[str, Any]],
     class_names: Sequence[str],
     palette: UInt8[np.ndarray, "classes 3"],
 ) -> list[dict[str, str]]:
     shown = []
-
-    def add(figure: Any, caption: str) -> None:
-        shown.append({"caption": caption, "svg": plots.svg(figure, caption)})
-
-    # The split that was evaluated most often is the one that was watched during training.
-    splits = Counter(record["split"] for record in evaluations).most_common(1)
-    watched = [record for record in evaluations if splits and record["split"] == splits[0][0]]
-    if len({record.get("labelled_fraction") for record in watched}) > 1:
-        figure = plots.scores_over_budget(watched)
-        add(figure, f"IoU on {splits[0][0]} over the labelled pixels")
-    if len(watched) > 1:
-        add(plots.scores_over_steps(watched, rounds), f"IoU on {splits[0][0]} over training")
-    if results and results[0]["iou"]:
-        figure = plots.class_iou(results[0]["iou"], class_names, palette)
-        add(figure, f"IoU of every class on {results[0]['split']}")
+    of = seen[0]["split"] if seen else ""
+    if len({record.get("labelled_fraction") for record in seen}) > 1:
+        figure = plots.scores_over_budget(seen)
+        shown.append(_chart(f"IoU on {of} over the labelled pixels", figure))
+    if len(seen) > 1:
+        figure = plots.scores_over_steps(seen, rounds)
+        shown.append(_chart(f"IoU on {of} over training", figure))
+    if ends and ends[0]["iou"]:
+        figure = plots.class_iou(ends[0]["iou"], class_names, palette)
+        shown.append(_chart(f"IoU of every class on {ends[0]['split']}", figure))
     if len(train) > 1:
-        add(plots.losses(train, rounds), "Training losses")
+        shown.append(_chart("Training losses", plots.losses(train, rounds)))
     return shown
 
 
@@ -279,4 +313,4 @@ def _labelled_charts(
     if analysis is not None:
         first, *others = labelled.figures(analysis)
         figures = [first, *figures, *others]
-    return [{"caption": caption, "svg": plots.svg(figure, caption)} for caption, figure in figures]
+    return [_chart(caption, figure) for caption, figure in figures]

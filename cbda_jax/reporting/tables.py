@@ -10,6 +10,13 @@ def percent(fraction: float | int | None, digits: int = 1) -> str:
     return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
 
 
+def small_percent(fraction: float | int | None) -> str:
+    """As `percent` with two digits, or with as many as show that there is something: "0.0019"."""
+    if fraction is None or not 0 < fraction < 0.001:
+        return percent(fraction, 2)
+    return f"{100 * fraction:.2g}"
+
+
 def count(number: float | int | None) -> str:
     """A whole number with spaces between thousands: 1234567 -> "1 234 567"."""
     return "-" if number is None else f"{round(number):,}".replace(",", " ")
@@ -121,7 +128,7 @@ def _rounds(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
             count(record.get("images")),
             count(record["pixels"]),
             count(record["void_pixels"]),
-            percent(record["fraction"], 2),
+            small_percent(record["fraction"]),
         ]
         for record in rounds
     ]
@@ -166,7 +173,7 @@ def of_budget(budget: float | int | str | None) -> str:
     """A budget in words: 0.05 -> "5.00 %"; a text as it is; empty where there is none."""
     if budget is None or isinstance(budget, str):
         return budget or ""
-    return f"{percent(budget, 2)} %"
+    return f"{small_percent(budget)} %"
 
 
 def _spent(rounds: Sequence[Mapping[str, Any]], budget: float | int | str | None) -> list[str]:
@@ -177,6 +184,6 @@ def _spent(rounds: Sequence[Mapping[str, Any]], budget: float | int | str | None
     cost = paid(rounds)
     return [
         f"{count(pixels)} pixels labelled, {count(void)} of them void ({share} %)",
-        f"{percent(rounds[-1]['fraction'], 2)} % of the target's pixels{of}",
+        f"{small_percent(rounds[-1]['fraction'])} % of the target's pixels{of}",
         *([cost] if cost else []),
     ]

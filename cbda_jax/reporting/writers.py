@@ -12,6 +12,7 @@ import numpy as np
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
 from cbda_jax.reporting.events import EventFile
+from cbda_jax.reporting.trackers import Tracker
 
 
 class MetricWriter:
@@ -27,14 +28,23 @@ class MetricWriter:
             those of the end (`final`), which comes after the last step; -1 drops all of them.
         last_step: of the run. The end of one that was extended since stays.
         enabled: False on every host but the first; nothing is then read or written.
+        tracker: gets the same numbers, and is closed with this; those of the end have the tags
+            `final/...` too.
 
     Raises:
         InputError: the file holds something that is not a record, or cannot be written.
     """
 
     def __init__(
-        self, workdir: Path, *, resume_step: int, last_step: int = 0, enabled: bool = True
+        self,
+        workdir: Path,
+        *,
+        resume_step: int,
+        last_step: int = 0,
+        enabled: bool = True,
+        tracker: Tracker | None = None,
     ):
+        self._tracker = tracker if enabled else None
         self._file: FileIO | None = None
         self._events: EventFile | None = None
         self._path = _path(workdir)
@@ -84,12 +94,24 @@ class MetricWriter:
             # A disk that fills up takes the beginning without an error; the rest brings it.
             while line:
                 line = line[self._file.write(line) :]
-            self._events.add(int(step), dict(_numbers(prefix, plain)))
+            numbers = dict(_numbers(prefix, plain))
+            self._events.add(int(step), numbers)
         except OSError as error:
             raise self._cannot_write(error) from error
+        if self._tracker is not None:
+            if plain.get("final"):
+                numbers |= {tag.replace(kind, "final", 1): value for tag, value in numbers.items()}
+            self._tracker.log(int(step), numbers)
+
+    def finish(self, folder: Path) -> None:
+        """Says that the run has ended; the tracker keeps the folder of its report."""
+        if self._tracker is not None:
+            self._tracker.finish(folder)
 
     def close(self) -> None:
         """Closes both files. May be called twice."""
+        if self._tracker is not None:
+            self._tracker.close()
         file, events = self._file, self._events
         self._file = self._events = None
         if events is not None:

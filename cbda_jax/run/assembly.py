@@ -20,6 +20,7 @@ from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
+from cbda_jax.reporting import trackers
 from cbda_jax.run import checks, pretrained
 from cbda_jax.runtime import hosts
 
@@ -146,7 +147,8 @@ def check_files(config: Config, method: Method, mode: str) -> None:
     Nothing is prepared or written. What lies on a disk that hosts share is looked for by the first.
 
     Raises:
-        InputError: one is not there, a split is unknown, or a prepared data set is damaged.
+        InputError: one is not there, a split is unknown, a prepared data set is damaged, or the
+            library of the tracker is not installed.
     """
     wanted = [*roles(method, mode)]
     if config.pretrained:
@@ -155,6 +157,8 @@ def check_files(config: Config, method: Method, mode: str) -> None:
             pretrained.check(config, functools.partial(_create_model, config))
 
     def look() -> None:
+        if mode == "train":
+            trackers.check(config.report.tracker)
         # Several roles may be splits of one prepared folder, whose files are looked through once.
         splits: dict[str, tuple[str, ...]] = {}
         for role in wanted:

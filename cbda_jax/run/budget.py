@@ -9,7 +9,7 @@ from cbda_jax import acquisition, annotation
 from cbda_jax.acquisition import Budget
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
-from cbda_jax.reporting.tables import count, hours, percent
+from cbda_jax.reporting.tables import count, hours, small_percent
 from cbda_jax.run.acquirer import Request, Share
 
 
@@ -48,11 +48,11 @@ def request(
         budget: of all rounds.
         number: of the round, from 1; none of those whose picks are spent.
         rounds: how many there are.
-        sizes: (height, width) of every image's native label; of a budget in pixels of which nothing
-            is spent, each once is enough.
+        sizes: (height, width) of every image's native label; of a budget that is a fraction of
+            all pixels, and of which nothing is spent, each once is enough.
         spent: by rounds before the budget was what it is.
     """
-    if budget.unit == "pixels":
+    if budget.of_pixels:
         picks = _picks_of_pixels(method, budget, rounds, Counter(sizes), spent)
         return _request(method, number, picks, None)
     images, total, pixels = Counter(sizes), budget.picks(len(sizes)), sum(map(math.prod, sizes))
@@ -73,12 +73,11 @@ def _picks_of_pixels(
 ) -> dict[tuple[int, int], int]:
     """Picks of a round in an image of each size, of a budget in pixels."""
     squares, left = method.scoring.squares, rounds - spent.rounds
+    sizes = [*images.elements()]
     if not spent.rounds:
-        return {
-            size: acquisition.picks_per_image(budget.amount, size, rounds, squares)
-            for size in images
-        }
-    whole = {size: budget.amount * math.prod(size) / squares.pixels for size in images}
+        return {size: _share_of_pixels(budget, size, sizes, rounds, squares) for size in images}
+    fraction = budget.fraction(sizes, squares.pixels)
+    whole = {size: fraction * math.prod(size) / squares.pixels for size in images}
     if method.allocation == "per_image":
         rest = {size: whole[size] - spent.picks.get(size, 0) / images[size] for size in images}
     else:
@@ -87,6 +86,19 @@ def _picks_of_pixels(
         rest = {size: whole[size] * part for size in images}
     # 0.3 - 0.1 is 0.19999999999999998 in floating point.
     return {size: math.ceil(round(max(rest[size], 0) / left, 6)) for size in images}
+
+
+def _share_of_pixels(
+    budget: Budget,
+    size: tuple[int, int],
+    sizes: Collection[tuple[int, int]],
+    rounds: int,
+    squares: acquisition.Geometry,
+) -> int:
+    """Picks of a round in an image, of a budget in pixels that the rounds share equally."""
+    if budget.unit == "pixels":
+        return acquisition.picks_per_image(budget.amount, size, rounds, squares)
+    return acquisition.picks_of_pixels(budget.amount, size, sizes, rounds, squares)
 
 
 def _request(
@@ -127,9 +139,13 @@ def check_rest(
         if (least if method.allocation == "per_image" else asked.total(images.elements())) > 0:
             continue
         picks = sum(spent.picks.values())
-        if budget.unit == "pixels":
-            amount = picks * method.scoring.squares.pixels / sum(map(math.prod, sizes))
-            there, used = f"{budget.amount:g}", f"{amount:.4g}"
+        if budget.of_pixels:
+            pixels = picks * method.scoring.squares.pixels
+            amount = pixels / (
+                sum(map(math.prod, sizes)) if budget.unit == "pixels" else len(sizes)
+            )
+            there = f"{budget.amount:g}" if budget.unit == "pixels" else str(budget)
+            used = f"{amount:.4g}"
         else:
             there, used = str(budget), budget.words(picks * budget.price(len(sizes)))
         first = "round 1" if spent.rounds == 1 else f"rounds 1 to {spent.rounds}"
@@ -164,13 +180,14 @@ def described(
         for number in range(spent.rounds + 1, rounds + 1)
     )
     pixels, answers = picks * method.scoring.squares.pixels, picks * budget.answers_per_pick
-    share = percent(pixels / sum(map(math.prod, sizes)), 2)
+    share = small_percent(pixels / sum(map(math.prod, sizes)))
     measured = [a for a in answered if annotation.cost_of([a], estimate).measured]
     known = annotation.cost_of(measured, estimate)
     pace = known.seconds / known.answers if known.answers else estimate
     kind = "measured" if known.answers else "estimated"
+    whole = budget.whole(sizes, method.scoring.squares.pixels)
     text = (
-        f"budget of {budget} in {count(rounds)} rounds: {count(picks)} picks, {count(pixels)} "
+        f"budget of {whole} in {count(rounds)} rounds: {count(picks)} picks, {count(pixels)} "
         f"pixels ({share} %), {count(answers)} answers, {hours(answers * pace)} hours at "
         f"{pace:.2g} s an answer ({kind})"
     )

@@ -197,7 +197,8 @@ def check_budget(
     Args:
         budget: of all rounds.
         method: whose picks they are.
-        sizes: (height, width) of every native label; of a budget in pixels, each once is enough.
+        sizes: (height, width) of every native label; of a budget that is a fraction of
+            all pixels, each once is enough.
         rounds: how many share it.
 
     Raises:
@@ -206,15 +207,23 @@ def check_budget(
     """
     reach = {size: acquisition.reach(size, method.scoring.squares) for size in sorted(sizes)}
     (height, width), limits = min(reach.items(), key=lambda found: found[1].most)
-    if budget.unit == "pixels":
-        fraction, found = budget.amount, f"{budget.amount:g}"
+    of_pick = method.scoring.squares.pixels
+    if budget.of_pixels:
+        fraction = budget.fraction(sizes, of_pick)
         most = f"{limits.most:.4g}"
+        found = f"{budget.amount:g}"
+        if budget.unit != "pixels":
+            found, most = (
+                str(budget),
+                budget.words(
+                    _digits(limits.most / fraction * budget.amount, math.floor) if fraction else 0
+                ),
+            )
     else:
         _check_least(budget, method, sizes, rounds)
-        pixels = sum(map(math.prod, sizes))
-        of_pick = method.scoring.squares.pixels / pixels
-        fraction, found = budget.picks(len(sizes)) * of_pick, str(budget)
-        most = budget.words(_digits(limits.most / of_pick * budget.price(len(sizes)), math.floor))
+        fraction, found = budget.fraction(sizes, of_pick), str(budget)
+        picks = limits.most * sum(map(math.prod, sizes)) / of_pick
+        most = budget.words(_digits(picks * budget.price(len(sizes)), math.floor))
     if not 0 < fraction <= limits.most:
         raise InputError(
             f"acquisition.budget: {found} found, expected above 0 and at most "

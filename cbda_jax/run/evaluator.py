@@ -61,6 +61,7 @@ class Evaluator:
         records: pipeline.SizedRecords,
         *,
         keep: Callable[[int, np.ndarray], None] | None = None,
+        judge: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
         done: Callable[[int], None] = lambda images: None,
     ) -> Int64[np.ndarray, "classes classes"]:
         """Pixel counts [label, prediction] of a whole data set, each image at its label's size.
@@ -72,9 +73,18 @@ class Evaluator:
             records: images at the network's input size, labels at native size.
             keep: is given the index and the prediction, train ids uint8 [H, W], of each image that
                 this host has loaded.
+            judge: is given the index, the label and the prediction of the same images.
             done: told how many images have been handed to the devices, for a progress bar.
         """
         counts = []
+
+        def give(index: np.ndarray, labels: np.ndarray, predicted: jax.Array) -> None:
+            for i, label, prediction in zip(index, labels, sharding.local(predicted), strict=True):
+                if i >= 0 and keep is not None:
+                    keep(int(i), prediction)
+                if i >= 0 and judge is not None:
+                    judge(int(i), label, prediction)
+
         for _, indices in pipeline.by_size(records.sizes):
             batches = pipeline.record_batches(
                 lambda index: {"image": records.image(index), "label": records.label(index)},
@@ -83,26 +93,31 @@ class Evaluator:
                 host=self._host,
                 threads=self._threads,
             )
-            left = len(indices)
+            left, before = len(indices), None
             with pipeline.Prefetch(batches, self._place) as placed:
-                for index, arrays in placed:
+                for index, labels, arrays in placed:
                     count, predicted = self.program(
                         state.inference_params, state.frozen, arrays["image"], arrays["label"]
                     )
                     counts.append(count)
-                    if keep is not None:
-                        for i, prediction in zip(index, sharding.local(predicted), strict=True):
-                            if i >= 0:
-                                keep(int(i), prediction)
+                    # While the devices work on a batch, the host has the one before it.
+                    if before is not None:
+                        give(*before)
+                    wanted = keep is not None or judge is not None
+                    before = (index, labels, predicted) if wanted else None
                     done(min(self._batch, left))
                     left -= self._batch
+            if before is not None:
+                give(*before)
         # One batch fits int32, a data set may not.
         return sum(
             (np.asarray(count, np.int64) for count in counts),
             np.zeros((self._num_classes, self._num_classes), np.int64),
         )
 
-    def _place(self, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, jax.Array]]:
-        index = arrays.pop("index")
-        arrays["label"][index < 0] = IGNORE
-        return index, sharding.shard_batch(self._mesh, arrays)
+    def _place(
+        self, arrays: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, jax.Array]]:
+        index, labels = arrays.pop("index"), arrays["label"]
+        labels[index < 0] = IGNORE
+        return index, labels, sharding.shard_batch(self._mesh, arrays)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, checkpoints, console, platform, reporting
+from cbda_jax import annotation, checkpoints, console, evaluation, platform, reporting
 from cbda_jax.config import check, flat, settled
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
@@ -327,8 +327,12 @@ class Experiment:
                 progress.update(images)
                 self.trainer.preemption.check()
 
+            # At the end of a run, what it still gets wrong goes to the report.
+            judged = final and out is None
+            mistakes = evaluation.Mistakes(len(data), self.config.report.worst) if judged else None
+            judge = mistakes.add if mistakes else None
             confusion = self._evaluator.confusion(
-                self.trainer.state, data, keep=keep if out else None, done=done
+                self.trainer.state, data, keep=keep if out else None, judge=judge, done=done
             )
         values = outcome.figures(
             confusion,
@@ -337,6 +341,10 @@ class Experiment:
             labelled_fraction=self.rounds.fraction(self.step),
             final=final,
         )
+        if mistakes is not None:
+            outcome.keep_mistakes(
+                self.folder, data, mistakes, confusion, values["split"], self.step
+            )
         self.trainer.metrics.write("evaluation", self.step, **values)
         return {**values, "step": self.step}
 
@@ -402,3 +410,4 @@ class Experiment:
             sizes=self.rounds.sizes,
             history=workdir.read_history(self.folder),
         )
+        self.trainer.metrics.finish(self.folder / "report")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cbda_jax import reporting
 from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.config import flat
+from cbda_jax.reporting.trackers import Tracker
 from cbda_jax.run import assembly, checks
 from cbda_jax.run.budget import check_rest
 from cbda_jax.run.rounds import Plan, Rounds
@@ -100,11 +102,14 @@ def open_trainer(
         step, state = found or (0, initial)
         if parts.method.acquires:
             rounds.check_steps(parts.round_steps, step)
+        writes = hosts.is_first() and mode == "train"
+        tracker = Tracker(config.report.tracker if writes else "", folder, flat(config))
         with reporting.MetricWriter(
             folder,
             resume_step=step if resumed else -1,
             last_step=config.training.steps,
-            enabled=hosts.is_first() and mode == "train",
+            enabled=writes,
+            tracker=tracker,
         ) as metrics:
             trainer = Trainer(
                 parts.network.train_step,

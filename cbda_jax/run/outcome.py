@@ -13,8 +13,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from cbda_jax import __version__, acquisition, annotation, console, evaluation, reporting
+from cbda_jax.data.records import Records
 from cbda_jax.label_space import LabelSpace
+from cbda_jax.reporting.mistakes import LastEvaluation, Worst, write_last, write_worst
 from cbda_jax.run.workdir import Difference, write_json
+from cbda_jax.runtime import hosts
 
 
 def figures(
@@ -94,6 +97,40 @@ def write_evaluation(
     )
 
 
+def keep_mistakes(
+    workdir: Path,
+    data: Records,
+    mistakes: evaluation.Mistakes,
+    confusion: Int64[np.ndarray, "classes classes"],
+    split: str,
+    step: int,
+) -> None:
+    """Writes what the network still gets wrong, for the report. Called by all processes.
+
+    Args:
+        workdir: of the run.
+        data: that was evaluated on.
+        mistakes: of the images that this process was told of.
+        confusion: pixel counts [label, prediction] of all images.
+        split: name of it in the files.
+        step: of training.
+
+    Raises:
+        InputError: the workdir cannot be written to.
+    """
+    pixels, right = hosts.total(np.stack([mistakes.pixels, mistakes.right]))
+    worst = evaluation.worst_images(pixels, right, mistakes.keep)
+    for index in worst:
+        if index in mistakes.kept:
+            label, prediction = mistakes.kept[index]
+            image = Worst(data.ids[index], data.image(index), label, prediction)
+            write_worst(workdir, split, index, image)
+    # The counts name the pictures: those are there first, of all processes.
+    hosts.sync(f"the worst images of {split}")
+    last = LastEvaluation(step, confusion, data.ids, pixels, right, worst)
+    hosts.first(lambda: write_last(workdir, split, last))
+
+
 def conclude(
     workdir: Path,
     values: dict[str, Any],
@@ -131,7 +168,7 @@ def conclude(
     analysis = annotation.analyse(answers, space.classes, sizes, pool_pixels=pool)
     answered_by = people.of_people([(found.round, found.about) for found in answers], space.classes)
     title = f"{settings['method']} on {settings['data.target'].partition('/')[0]}"
-    asked = None if budget is None else budget.amount if budget.unit == "pixels" else str(budget)
+    asked = None if budget is None else budget.whole(sizes.values(), (2 * radius + 1) ** 2)
     table = reporting.result_table(values, held, budget=asked, title=title)
     report = write_report(
         workdir,
@@ -160,7 +197,7 @@ def conclude(
             "evaluation": values,
             "rounds": held,
             "table": table,
-            **({} if budget is None else {"cost": _cost(answers, budget)}),
+            **({} if budget is None else {"cost": _cost(answers, budget, sizes, radius)}),
             **({} if analysis is None else {"analysis": analysis}),
             **({"people": answered_by} if answered_by else {}),
             **({"history": [*history]} if history else {}),
@@ -169,12 +206,18 @@ def conclude(
     console.say(f"{table}\nreport: {report}")
 
 
-def _cost(answers: Sequence[annotation.Answers], budget: acquisition.Budget) -> dict[str, Any]:
+def _cost(
+    answers: Sequence[annotation.Answers],
+    budget: acquisition.Budget,
+    sizes: annotation.ImageSizes,
+    radius: int,
+) -> dict[str, Any]:
     """What all rounds asked for, in pixels, answers and hours of people.
 
     Returns:
         `pixels`, `answers` and `hours`; `measured_answers`, how many answers have a time that was
-        measured, those of the others being estimated; `budget` and `budget_in`.
+        measured, those of the others being estimated; `budget` and `budget_in`, as in the config;
+        `budget_words`, and `budget_fraction` of all pixels.
     """
     cost = annotation.cost_of(answers, budget.seconds_per_answer)
     return {
@@ -184,4 +227,6 @@ def _cost(answers: Sequence[annotation.Answers], budget: acquisition.Budget) -> 
         "measured_answers": cost.measured,
         "budget": budget.amount,
         "budget_in": budget.unit,
+        "budget_words": str(budget),
+        "budget_fraction": budget.fraction(sizes.values(), (2 * radius + 1) ** 2),
     }

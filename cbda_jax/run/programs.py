@@ -142,12 +142,13 @@ def _capacity(setting: _Setting, acquirer: Acquirer) -> int:
     config, method = setting.config, setting.method
     rounds = len(assembly.round_steps(config, method))
     budget, unit = config.acquisition.budget, config.acquisition.budget_in
-    if unit != "pixels":
+    if not acquisition.Budget(budget, unit).of_pixels:
         raise InputError(
-            f"acquisition.budget_in: {unit!r} found, expected 'pixels': how many picks an image "
-            "gets of other budgets depends on the oracle and on all images of a run"
+            f"acquisition.budget_in: {unit!r} found, expected pixels or pixels_per_image: how "
+            "many picks an image gets of other budgets depends on the oracle and on all images of "
+            "a run"
         )
-    asked = request(method, acquisition.Budget(budget), 1, rounds, [setting.native])
+    asked = request(method, acquisition.Budget(budget, unit), 1, rounds, [setting.native])
     return acquirer.capacities(asked, setting.native)[0]
 
 

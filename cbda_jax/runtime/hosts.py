@@ -171,6 +171,13 @@ def largest(value: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
+def total(values: np.ndarray) -> np.ndarray:
+    """The sum of the int32 arrays of all processes, which have one shape; in every process."""
+    if jax.process_count() == 1:
+        return values
+    return np.sum(multihost_utils.process_allgather(values), axis=0, dtype=values.dtype)
+
+
 @contextlib.contextmanager
 def session() -> Iterator[None]:
     """What several processes do together, between `start` and their common end.

@@ -18,9 +18,8 @@ from cbda_jax.sweep import table
 from cbda_jax.sweep.plan import Plan
 from cbda_jax.sweep.table import Row
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, without their yellow, too pale for
-# lines. Arms beyond them repeat the colours with other markers and dashes.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Arms beyond them repeat the colours with other markers and dashes.
+_COLOURS = plots.SERIES
 _MARKERS = ("o", "s", "^", "D", "v")
 _DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))  # type: ignore[assignment]
 _SCORES = {

@@ -9,7 +9,8 @@ from typing import Any
 
 import ml_collections
 
-from cbda_jax.config import check, flat
+from cbda_jax.acquisition import BUDGET_EXAMPLES
+from cbda_jax.config import budget_fields, check, flat
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, near
 from cbda_jax.run import assembly
@@ -17,6 +18,7 @@ from cbda_jax.run import assembly
 _FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # Of the sweep itself; an arm or `common` that set them would hide what the names of runs say.
+_UNIT = "acquisition.budget_in"
 _OWN = ("seed", "acquisition.budget", "checkpoint.dir")
 
 
@@ -117,8 +119,12 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
     if missing := [name for name in _FIELDS if name not in sweep]:
         raise InputError(f"sweep: no field {', '.join(missing)} found; add it to the config")
     seeds = _numbers(sweep.seeds, "seeds", int, "whole numbers of 0 or more")
-    budgets = _numbers(sweep.budgets, "budgets", (int, float), "numbers above 0")
-    known = _mapping(sweep.arms, "arms")
+    common = _mapping(sweep.common, "common")
+    budgets = _budgets(sweep.budgets, "budgets", common)
+    known = {
+        name: _arm(changed, f"arms[{name!r}]", common)
+        for name, changed in _mapping(sweep.arms, "arms").items()
+    }
     for name in known:
         if not _NAME.fullmatch(name):
             raise InputError(f"arms: {name!r} found, expected letters, digits and _ in a name")
@@ -129,9 +135,8 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
         chosen = [name for name in known if name in arms]
     _check_arm(sweep.baseline, chosen, "baseline")
     base = _load(sweep.config)
-    common = _mapping(sweep.common, "common")
     runs = [
-        _resolve(base, arm, dict(common), _mapping(known[arm], f"arms[{arm!r}]"), budget, seed)
+        _resolve(base, arm, common, known[arm], budget, seed)
         for arm in chosen
         for budget in _budgets_of(base, arm, common, known[arm], budgets)
         for seed in seeds
@@ -157,7 +162,42 @@ def _numbers(values: Any, field: str, kind: Any, expected: str) -> tuple[Any, ..
     return tuple(values)
 
 
-def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+def _budgets(values: Any, field: str, fields: dict[str, Any]) -> tuple[float | int, ...]:
+    """Budgets as numbers; the unit that they are given in goes to the fields."""
+    if isinstance(values, tuple | list) and any(isinstance(value, str) for value in values):
+        units, numbers = set(), []
+        for value in values:
+            try:
+                said = budget_fields(value) if isinstance(value, str) else {}
+            except InputError as error:
+                raise InputError(f"{field}: {error}") from error
+            units.add(said.get(_UNIT))
+            numbers.append(said.get("acquisition.budget", value))
+        known = {fields.get(_UNIT)} - {None}
+        if len(units) > 1 or (known and not units <= {*known, None}):
+            shown = ", ".join(sorted(str(unit or "none") for unit in {*units, *known}))
+            raise InputError(
+                f"{field}: {values!r} found, in the units {shown}; expected one unit of all "
+                "budgets; leave the others out"
+            )
+        if unit := next(iter(units)):
+            fields[_UNIT] = unit
+        values = tuple(numbers)
+    return _numbers(values, field, (int, float), f"numbers above 0, or {BUDGET_EXAMPLES}")
+
+
+def _arm(changed: Any, where: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an arm, its budgets as numbers."""
+    fields = dict(_mapping(changed, where))
+    if fields.get("budgets"):
+        unit = {_UNIT: common[_UNIT]} if _UNIT in common else {}
+        said = {**unit, **fields}
+        fields["budgets"] = _budgets(fields["budgets"], f"{where}: budgets", said)
+        fields |= {_UNIT: said[_UNIT]} if _UNIT in said else {}
+    return fields
+
+
+def _mapping(value: Any, field: str) -> dict[str, Any]:
     if not isinstance(value, Mapping | ml_collections.ConfigDict):
         raise InputError(f"{field}: {value!r} found, expected a dict of names and values")
     return dict(value.items())
@@ -200,11 +240,11 @@ def _budgets_of(
     base: ml_collections.ConfigDict,
     arm: str,
     common: Mapping[str, Any],
-    changed: Any,
+    changed: Mapping[str, Any],
     budgets: Sequence[float | int],
 ) -> Sequence[float | int | None]:
     where = f"arms[{arm!r}]"
-    fields = {**common, **_mapping(changed, where)}
+    fields = {**common, **changed}
     own = fields.pop("budgets", None)
     try:
         acquires = assembly.resolve_method(_change(base, fields, where)).acquires
@@ -215,7 +255,7 @@ def _budgets_of(
     if bool(own) != acquires:
         wanted = "one budget or more, or none given" if acquires else "(), for it asks nothing"
         raise InputError(f"{where}: budgets {own!r} found, expected {wanted}")
-    return _numbers(own, f"{where}: budgets", (int, float), "numbers above 0") if own else (None,)
+    return own or (None,)
 
 
 def _resolve(

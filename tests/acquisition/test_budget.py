@@ -5,6 +5,7 @@ import pytest
 
 from cbda_jax.acquisition import budget
 from cbda_jax.acquisition.budget import Budget, Geometry
+from cbda_jax.errors import InputError
 
 
 def test_regions_and_pixels():
@@ -41,6 +42,47 @@ def test_picks_that_people_are_paid_for(unit, amount, words):
     assert found.picks(200) == 800
     assert found.picks(200) * found.price(200) == pytest.approx(amount)
     assert str(Budget(0.022)) == "2.2 % of all pixels"
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit"),
+    [
+        ("0.05", 0.05, None),
+        ("5e-2", 0.05, None),
+        (".05", 0.05, None),
+        ("45", 45, None),
+        ("5%", 0.05, "pixels"),
+        ("2.2%", 0.022, "pixels"),
+        (" 2.2 % ", 0.022, "pixels"),
+        ("40px", 40, "pixels_per_image"),
+        ("40 pixels", 40, "pixels_per_image"),
+        ("40PX/image", 40, "pixels_per_image"),
+        ("1 pixel", 1, "pixels_per_image"),
+        ("100answers", 100, "answers_in_all"),
+        ("100 answers / image", 100, "answers_per_image"),
+        ("3h", 3, "hours"),
+        ("2.5 hours", 2.5, "hours"),
+    ],
+)
+def test_budgets_as_people_say_them(text, amount, unit):
+    # The same number, bit for bit: what is the same budget is the same config.
+    assert budget.read_budget(text) == (amount, unit)
+
+
+@pytest.mark.parametrize(
+    "text", ["much", "", "5%%", "40px/round", "3h/image", "-5%", "px", "1e999", "nan", "5 % px"]
+)
+def test_what_is_no_budget_is_told_with_examples(text):
+    with pytest.raises(InputError, match=r"budget '.*' found, expected one such as 0\.05, 5%"):
+        budget.read_budget(text)
+
+
+def test_which_part_of_all_pixels_a_budget_is():
+    sizes = [(1024, 2048)] * 4
+    assert Budget(0.05).fraction(sizes, 9) == 0.05
+    assert Budget(40, "pixels_per_image").fraction(sizes, 1) == pytest.approx(1.9e-5, rel=0.01)
+    assert Budget(16, "answers_in_all").fraction(sizes, 9) == 4 * 9 / 1024 / 2048
+    assert Budget(0.05).whole(sizes, 9) == "5 % of all pixels (0.05)"
 
 
 def test_picks_are_rounded_down_but_not_by_rounding_errors():

@@ -101,6 +101,8 @@ BAD = {
     "checkpoint.keep": (0, -1),
     "report.log_every": (0, -1),
     "report.gallery": (-1, 2.5),
+    "report.worst": (-1, 2.5),
+    "report.tracker": ("no name near", None, 3),
 }
 
 GOOD = {
@@ -120,6 +122,7 @@ GOOD = {
     "evaluation.every": (0, 10**6),
     "evaluation.scales": ((1,), [0.75, 1.0, 1.25]),
     "report.gallery": (0,),
+    "report.worst": (0,),
 }
 
 
@@ -291,3 +294,20 @@ def test_contradictions(changes, message):
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=message):
         config_.check(config)
+
+
+@pytest.mark.parametrize("text", ["0.05", "5%", "5.0 %"])
+def test_the_same_budget_is_the_same_config(text):
+    found = config_.flat(synthetic.get_config(f"budget={text}"))
+    assert found == config_.flat(synthetic.get_config())
+
+
+def test_a_budget_with_its_unit_is_canonical():
+    config = synthetic.get_config("budget=40px,seed=3")
+    assert (config.acquisition.budget, config.acquisition.budget_in) == (40.0, "pixels_per_image")
+    config_.check(config)
+    config.acquisition.budget = 0.05
+    with pytest.raises(InputError, match=r"0\.05 pixels an image found, expected 1 or more, or"):
+        config_.check(config)
+    with pytest.raises(InputError, match=r"acquisition\.budget: 5\.0 found, expected a number"):
+        config_.check(synthetic.get_config("budget=5"))

@@ -178,14 +178,19 @@ def test_an_image_counts_at_the_size_of_its_own_label(devices, batch):
     )
     graphdef, state = training.create_state(Tiny, optimizer)
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    records, predictions, handed = Mixed(), {}, []
+    records, predictions, handed, judged = Mixed(), {}, [], {}
     evaluator = Evaluator(graphdef, mesh, num_classes=CLASSES, flip=True, batch=batch)
     confusion = evaluator.confusion(
         sharding.replicate(mesh, state),
         records,
         keep=predictions.__setitem__,
+        judge=lambda index, *pair: judged.setdefault(index, pair),
         done=handed.append,
     )
+    for index, (label, prediction) in judged.items():
+        np.testing.assert_array_equal(label, records.label(index))
+        np.testing.assert_array_equal(prediction, predictions[index])
+    assert len(judged) == 11
     assert evaluator.program._cache_size() == 3
     assert sum(handed) == 11
     model = nnx.merge(graphdef, state.params, state.frozen)

@@ -1,7 +1,9 @@
 import io
+import itertools
 import xml.etree.ElementTree as ET
 
 import matplotlib as mpl
+import matplotlib.colors
 import numpy as np
 import pytest
 from PIL import Image
@@ -132,3 +134,38 @@ def test_scores_that_are_not_finite_are_black():
 @pytest.mark.parametrize("rounds", [0, 5, 12])
 def test_rounds_have_colours_of_their_own(rounds):
     assert len(set(gallery.round_colours(rounds))) == rounds
+
+
+# What eyes without one of the three kinds of cones see: Machado, Oliveira and Fernandes (2009), at
+# full severity, of linear RGB.
+BLIND = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                     [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def lab(colours, matrix):
+    """CIELAB of colours as such eyes see them."""
+    rgb = np.array([mpl.colors.to_rgb(colour) for colour in colours])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.array(matrix).T, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = linear @ np.array(to_xyz).T / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1], 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])]).T
+
+
+@pytest.mark.parametrize("eyes", BLIND)
+@pytest.mark.parametrize(
+    "colours",
+    [plots.SERIES[:5], gallery.round_colours(5), gallery.round_colours(7), ("#d3e5f8", "#fbdcc4")],
+    ids=["lines", "5 rounds", "7 rounds", "up and down"],
+)
+def test_colour_blind_eyes_tell_the_colours_apart(colours, eyes):
+    seen = lab(colours, BLIND[eyes])
+    apart = [np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)]
+    assert min(apart) > 10

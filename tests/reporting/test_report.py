@@ -1,125 +1,17 @@
 import base64
 import io
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
+from reported import IDS, NAMES, PALETTE, Page, evaluation, run
 
 from cbda_jax.annotation import GroundTruthOracle, analyse
-from cbda_jax.annotation.query_log import Queries, QueryLog
+from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.errors import InputError
 from cbda_jax.reporting import MetricWriter, gallery
+from cbda_jax.reporting.mistakes import LastEvaluation, Worst, write_last, write_worst
 from cbda_jax.reporting.report import write_report
-
-NAMES = ("road", "car", "train")
-PALETTE = np.array([[128, 64, 128], [0, 0, 142], [0, 80, 100]], np.uint8)
-IDS = ("jena/a", "jena/b", "ulm/c")
-VOID_TAGS = {"meta", "img", "br", "link", "input"}
-
-
-class Page(HTMLParser):
-    """Tags, links and text of a page; fails on tags that do not match."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.open, self.tags, self.links, self.words = [], [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert not self.open
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href", "srcset") and v]
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID_TAGS:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-
-def evaluation(miou, fraction, *, split="val", final=False):
-    return {
-        "split": split,
-        "miou": miou,
-        "min_iou": miou / 2,
-        "worst5_iou": miou,
-        "pixel_accuracy": 0.9,
-        "iou": {"road": miou, "car": miou / 2, "train": None},
-        "subsets": {},
-        "labelled_fraction": fraction,
-        "final": final,
-    }
-
-
-def queries(number):
-    image = np.array([0, 2], np.int32)
-    return Queries(
-        round=number,
-        step=10 * number,
-        image_ids=IDS,
-        image=image,
-        row=np.array([3, 4], np.int32) * number,
-        col=np.array([5, 7], np.int32) * number,
-        score=np.array([0.5, 0.25], np.float32),
-        predicted=np.array([0, 1], np.uint8),
-        radius=1,
-        about={"method": "cbda"},
-    )
-
-
-def run(workdir, *, final=True):
-    """The files of a run of two rounds."""
-    rng = np.random.default_rng(0)
-    log = QueryLog(workdir / "queries")
-    (workdir / "gallery").mkdir(parents=True)
-    with MetricWriter(workdir, resume_step=-1) as writer:
-        writer.write("pool", 0, class_pixels={"road": 1000, "car": 100, "train": 3})
-        for number in (1, 2):
-            for step in range(10 * number - 9, 10 * number + 1):
-                writer.write("train", step, loss=1 / step, steps_per_second=3.0, data_wait_ms=0.5)
-            writer.write("evaluation", 10 * number, **evaluation(0.3 * number, 0.01 * (number - 1)))
-            log.append(queries(number))
-            writer.write(
-                "round",
-                10 * number,
-                round=number,
-                requested=3,
-                picked=2,
-                pixels=18,
-                void_pixels=1,
-                fraction=0.01 * number,
-                class_pixels={"road": 9, "car": 8, "train": 0},
-                predicted_regions={"road": 1, "car": 1},
-                images=2,
-                leftover=1,
-                seconds=0.25,
-                answers=1800,
-                answer_seconds=4500.0,
-                measured_answers=900 * (number - 1),
-            )
-            np.savez_compressed(
-                workdir / "gallery" / f"round_{number:02d}_jena_a.npz",
-                image=rng.integers(0, 255, (16, 32, 3), np.uint8),
-                score=rng.random((32, 64)).astype(np.float16),
-                prediction=rng.integers(0, 3, (32, 64), np.uint8),
-                label=rng.integers(0, 3, (32, 64), np.uint8),
-                image_id="jena/a",
-            )
-        if final:
-            writer.write("evaluation", 30, **evaluation(0.7, 0.02, final=True))
-            writer.write("evaluation", 30, **evaluation(0.65, 0.02, split="test", final=True))
-    return workdir
 
 
 class Pool:
@@ -289,3 +181,49 @@ def test_broken_picture_is_named_and_the_old_report_stays(tmp_path):
     with pytest.raises(InputError, match=r"round_02_jena_a\.npz: not a picture of the gallery"):
         report(tmp_path)
     assert (tmp_path / "report" / "index.html").read_bytes() == before
+
+
+def test_three_questions_are_answered_at_the_top(full):
+    text = full[0].text.replace("\u00a0", " ")
+    assert (
+        "What did it ask? 4 picks in 2 rounds: 36 pixels, 2.00 % of the target (budget 2.50 %); "
+        "3 600 answers, 2.50 hours"
+    ) in text
+    assert (
+        "What did it learn? mIoU on val from 30.0 % (before round 1) to 70.0 %; most gained: "
+        "road +40.0, car +20.0. Where is it still wrong? Lowest: car 32.5 %, road 65.0 %."
+    ) in text
+
+
+def test_every_class_by_round(full):
+    text = full[0].text
+    assert "before round 1 step 10 after round 1 step 20 after round 2 step 30" in text
+    assert "car 15.0 30.0 +15.0 35.0 +5.0 +20.0 16" in text
+    assert "train - - - 0" in text
+
+
+def test_links_of_the_contents_lead_somewhere(full):
+    page, workdir = full
+    content = (workdir / "report" / "index.html").read_text()
+    # Charts have links of their own, to their glyphs.
+    places = [link[1:] for link in page.links if link[0] == "#" and link[1:].isalpha()]
+    assert places == ["asked", "picks", "labelled", "learned", "config"]
+    for place in places:
+        assert f'id="{place}"' in content
+
+
+def test_what_is_still_wrong_has_a_section(tmp_path):
+    run(tmp_path)
+    confusion = np.array([[60, 40, 0], [10, 20, 0], [0, 0, 0]])
+    last = LastEvaluation(30, confusion, ["x"], np.array([130]), np.array([80]), [0])
+    write_last(tmp_path, "test", last)
+    label = np.zeros((8, 16), np.uint8)
+    image = np.zeros((8, 16, 3), np.uint8)
+    write_worst(tmp_path, "test", 0, Worst("hanover/z", image, label, label + 1))
+    page = report(tmp_path)
+    text = page.text.replace("\u00a0", " ")
+    assert "Where it is still wrong Wrong pixels of an image, over 1 images: median 38.5 %" in text
+    assert "car 23.08 28.6 66.7 33.3 road 33.3 road 66.7" in text
+    assert "hanover/z 100.0 % of its pixels are wrong: road taken for car, 100.0 %." in text
+    assert page.links.count("#wrong") == 1
+    assert len([link for link in page.links if link.startswith("data:image/")]) == 9

@@ -70,6 +70,6 @@ def test_what_cannot_be_is_said():
 def test_picks_of_answers_are_known_to_a_run_alone():
     given = config(acquisition__budget_in="hours", acquisition__budget=3.0)
     with pytest.raises(
-        InputError, match=r"acquisition.budget_in: 'hours' found, expected 'pixels'"
+        InputError, match=r"acquisition.budget_in: 'hours' found, expected pixels or"
     ):
         programs.programs(given, sharding.make_mesh(), (32, 48), ("acquire",))

@@ -140,7 +140,7 @@ def test_what_answers_took_is_recorded(tmp_path, capsys):
     assert rounds.budget == Budget(0.1, "pixels", 1, 2.0)
     # ceil(192 x 0.1 / 2 / 9) in each of two rounds and images.
     assert rounds.cost() == (
-        "budget of 10 % of all pixels in 2 rounds: 8 picks, 72 pixels (18.75 %), 8 answers, "
+        "budget of 10 % of all pixels (0.1) in 2 rounds: 8 picks, 72 pixels (18.75 %), 8 answers, "
         "0.00 hours at 2 s an answer (estimated)"
     )
     hold(rounds, tmp_path / "timed")

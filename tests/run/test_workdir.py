@@ -38,6 +38,8 @@ OTHER = {
     "checkpoint.keep": 7,
     "report.log_every": 77,
     "report.gallery": 0,
+    "report.tracker": "mlflow",
+    "report.worst": 0,
     "annotation.redundancy": 0.5,
     "annotation.hidden": 0.0,
 }

@@ -30,6 +30,13 @@ def test_alone_every_image_counts_once(alone):
     np.testing.assert_array_equal(
         alone["confusion"], _confusion(records, alone["predictions"]), strict=True
     )
+    known = records.labels < CLASSES
+    right = (records.labels == alone["predictions"]) & known
+    expected = [known.sum(axis=(1, 2)), right.sum(axis=(1, 2))]
+    np.testing.assert_array_equal(alone["counted"], expected)
+    share = 1 - expected[1] / expected[0]
+    assert alone["worst"].tolist() == np.argsort(-share, kind="stable")[:2].tolist()
+    assert alone["held"].tolist() == [1, 1]
     # A network that knows nothing of the images would pass all that follows.
     assert len(np.unique(alone["predictions"][::2])) == CLASSES
     # Of 5 images four each, of 4 smaller ones two.

@@ -97,7 +97,14 @@ def test_a_dict_of_the_experiment_is_flat():
     [
         ({"seeds": ()}, r"seeds: \(\) found, expected one or more whole numbers"),
         ({"seeds": (1, 1)}, "each once"),
-        ({"budgets": (0.1, "x")}, "budgets: .* found, expected one or more numbers"),
+        ({"budgets": (0.1, "x")}, "budgets: budget 'x' found, expected one such as 0.05, 5%"),
+        ({"budgets": (0.1, -1)}, "budgets: .* found, expected one or more numbers"),
+        ({"budgets": ("5%", "40px")}, "in the units pixels, pixels_per_image; expected one unit"),
+        ({"budgets": (0.05, "40px")}, "in the units none, pixels_per_image; expected one unit"),
+        (
+            {"budgets": ("3h",), "common": {"acquisition.budget_in": "pixels"}},
+            "in the units hours, pixels; expected one unit",
+        ),
         ({"budgets": (0.1, 1.5)}, "acquisition.budget: 1.5 found"),
         ({"baseline": "ripy"}, "baseline: 'ripy' found.*did you mean 'ripu'"),
         ({"seedz": (1,)}, "field 'seedz' found.*did you mean 'seeds'"),
@@ -179,3 +186,19 @@ def test_all_budgets_of_a_sweep_have_one_unit():
     sweep.arms["ripu_exact"]["acquisition.budget_in"] = "hours"
     with pytest.raises(InputError, match=r"answers_per_image, hours in different arms found"):
         make_plan(sweep)
+
+
+def test_budgets_with_their_unit():
+    plan = make_plan(sweep(budgets=("10%", "5%"), arms={"ripu": {"method": "ripu"}}))
+    assert plan.budgets == (0.05, 0.1)
+    assert plan.unit == "pixels"
+    arms = {"ripu": {"method": "ripu"}, "own": {"method": "ripu", "budgets": ("40px",)}}
+    plan = make_plan(sweep(budgets=("40px", "80px"), arms=arms))
+    assert plan.unit == "pixels_per_image"
+    assert [run.name for run in plan.runs if run.seed == 0] == [
+        "ripu-b40-s0",
+        "ripu-b80-s0",
+        "own-b40-s0",
+    ]
+    assert plan.words(40.0) == "40 pixels per image"
+    assert {run.config.acquisition.budget_in for run in plan.runs} == {"pixels_per_image"}
