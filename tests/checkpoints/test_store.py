@@ -342,7 +342,7 @@ def test_a_disk_that_was_full_is_told_when_it_closes(tmp_path, monkeypatch, plac
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(manager, place, full)
-    with pytest.raises(InputError, match="cannot write a checkpoint to .*No space left on device"):
+    with pytest.raises(InputError, match=r"cannot write a checkpoint to .*No space left on device"):
         checkpoints.close()
     monkeypatch.undo()
     end()
