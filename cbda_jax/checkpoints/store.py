@@ -143,11 +143,19 @@ class Checkpoints:
             raise _unwritable(self.folder, error) from error
 
     def close(self) -> None:
-        """Waits, and ends the threads."""
+        """Waits, and ends the threads.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
         try:
             self.wait()
         finally:
-            self._manager.close()
+            try:
+                self._manager.close()
+            # What one save has met may be found in two places, of which `wait` looks into one.
+            except (OSError, ValueError) as error:
+                raise _unwritable(self.folder, error) from error
 
     def _newest(self, wanted: dict[str, Any], *, exact: bool) -> tuple[int, dict[str, Any]] | None:
         damaged: set[int] = set()

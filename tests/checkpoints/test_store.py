@@ -331,3 +331,18 @@ def test_processes_take_the_same_checkpoint(tmp_path):
     assert [process.status for process in ended] == [0, 0], ended
     expected = "restored 1 ['1', '2', 'corrupt-2', 'corrupt-3']"
     assert all(expected in process.output for process in ended), ended
+
+
+@pytest.mark.parametrize("place", ["wait_until_finished", "close"])
+def test_a_disk_that_was_full_is_told_when_it_closes(tmp_path, monkeypatch, place):
+    checkpoints = Checkpoints(tmp_path / "run")
+    manager, end = checkpoints._manager, checkpoints._manager.close
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(manager, place, full)
+    with pytest.raises(InputError, match=r"cannot write a checkpoint to .*No space left on device"):
+        checkpoints.close()
+    monkeypatch.undo()
+    end()
