@@ -101,6 +101,7 @@ def write_report(
         "labelled_note": "" if analysis is None else labelled.note(analysis),
         "people_head": people.HEAD,
         "people": people.rows(answered_by),
+        "agreement": people.rows_of_classes(answered_by, class_names),
         "gallery": pictures,
         "gallery_note": gallery.note(len(log), left_out, radius),
         "round_legend": [

@@ -128,10 +128,14 @@ def test_a_run_that_people_answer_is_that_of_the_ground_truth(truth, tmp_path, c
     assert found[0]["seconds"] == {"median": 2.0, "total": 70.0}
     assert found[0]["agreement"]["equal"] == 1.0
     page = (workdir / "report" / "index.html").read_text()
-    assert "<h2>People</h2>" in page
+    assert '<h2 id="people">People</h2>' in page
+    # Agreement by class, in the order of the classes.
+    by_class = found[0]["agreement"]["by_class"]
+    assert {*by_class} <= {*own_data.CLASSES, "void"}
+    assert 'aria-label="Agreement by class"' in page
     assert re.search(r"<td>1</td><td>2</td><td>35</td>", page)
     assert "people" not in result(truth / "truth")
-    assert "<h2>People</h2>" not in (truth / "truth" / "report" / "index.html").read_text()
+    assert ">People</h2>" not in (truth / "truth" / "report" / "index.html").read_text()
 
 
 def test_a_run_that_waits(truth, tmp_path, capsys):
