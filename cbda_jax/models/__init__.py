@@ -11,6 +11,7 @@ from cbda_jax.models.deeplab import DeepLabV2, DeepLabV3Plus, DeepLabV3PlusLite
 from cbda_jax.models.layers import FrozenStat
 from cbda_jax.models.registry import NETWORKS, create_model, register_network
 from cbda_jax.models.segformer import SIZES, SegFormer
+from cbda_jax.models.torch_export import torch_weights
 from cbda_jax.models.torch_names import TorchWeights
 from cbda_jax.models.unet import SmallUNet
 from cbda_jax.models.weights import is_whole, load_torch_weights
@@ -25,6 +26,7 @@ __all__ = [
     "load_torch_weights",
     "normalize",
     "register_network",
+    "torch_weights",
 ]
 
 # In this order checkpoints are told apart.
