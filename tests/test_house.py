@@ -20,11 +20,11 @@ FLOORS = (
     {"platform"},
     {"files", "plugins", "resize", "runtime", "sharding"},
     {"checkpoints", "label_space", "models"},
-    {"acquisition", "annotation", "data", "evaluation", "training"},
+    {"acquisition", "annotation", "data", "evaluation", "export", "training"},
     {"methods", "reporting"},
     {"config"},
     {"run"},
-    {"annotate", "main", "sweep"},
+    {"annotate", "api", "main", "sweep"},
 )
 # Fewer than the floors would admit.
 ONLY = {"acquisition": {"errors", "label_space", "platform", "plugins", "resize"}}
@@ -35,6 +35,7 @@ UNKNOWN = {
     "checkpoints": {"ml_collections", "tensorflow_datasets"},
     "data": {"flax", "ml_collections", "optax"},
     "evaluation": {"ml_collections", "optax", "tensorflow_datasets"},
+    "export": {"grain", "ml_collections", "optax", "tensorflow_datasets"},
     "models": {"grain", "ml_collections", "optax", "tensorflow_datasets"},
     "reporting": {"flax", "jax", "ml_collections", "optax", "tensorflow_datasets"},
     "runtime": {"flax", "ml_collections", "optax", "tensorflow_datasets"},
@@ -78,6 +79,7 @@ TESTED_ELSEWHERE = {
     "cbda_jax.data.datasets.synthetic_city.scene": "data/datasets/test_synthetic_city.py",
     "cbda_jax.data.datasets.synthetic_city.vehicles": "data/datasets/test_synthetic_city.py",
     "cbda_jax.data.datasets.uavid": "data/datasets/test_published.py",
+    "cbda_jax.export.program": "export/test_formats.py",
     "cbda_jax.models.deeplab": "models/test_parity.py",
     "cbda_jax.models.efficientnet": "models/test_parity.py",
     "cbda_jax.models.resnet_weights": "models/test_deeplab_weights.py",

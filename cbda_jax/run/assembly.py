@@ -319,10 +319,7 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
     )
     pretrained = Path(config.pretrained).expanduser() if config.pretrained else None
 
-    def create_model() -> nnx.Module:
-        rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
-        return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)
-
+    create_model = model_maker(config, num_classes)
     graphdef = nnx.graphdef(nnx.eval_shape(create_model))
 
     def create() -> training.TrainState:
@@ -331,7 +328,7 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
     def initial() -> training.TrainState:
         state = create()
         if pretrained is not None:
-            state = _with_weights(graphdef, state, pretrained)
+            state = with_weights(graphdef, state, pretrained)
         return sharding.replicate(mesh, state)
 
     train_step = training.make_train_step(
@@ -354,13 +351,23 @@ def create_network(config: Config, num_classes: int, mesh: Mesh) -> Network:
     return Network(graphdef, create, initial, train_step)
 
 
-def _with_weights(
+def model_maker(config: Config, num_classes: int) -> Callable[[], nnx.Module]:
+    """What makes the network of the config, with random weights."""
+
+    def create_model() -> nnx.Module:
+        rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
+        return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)
+
+    return create_model
+
+
+def with_weights(
     graphdef: nnx.GraphDef, state: training.TrainState, path: Path
 ) -> training.TrainState:
     """The state with the network of a file or of another run's latest checkpoint."""
     if path.is_dir():
         with contextlib.closing(Checkpoints(path / "checkpoints", writable=False)) as checkpoints:
-            params, frozen = checkpoints.restore_network(state.params, state.frozen)
+            _, params, frozen = checkpoints.restore_network(state.params, state.frozen)
     else:
         model = nnx.merge(graphdef, state.params, state.frozen)
         models.load_torch_weights(model, path)
