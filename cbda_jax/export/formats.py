@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cbda_jax.export.program import Exportable, logits_of
 from cbda_jax.files import json_text, write_bytes
 
 _VERSION = 1  # of the JSON
+_NUMBERS = re.compile(r"\[\n\s+[\d.]+(,\n\s+[\d.]+)*\n\s+\]")
 
 
 def write(path: Path, network: Exportable, size: tuple[int, int] | None = None) -> Path:
@@ -55,6 +57,7 @@ def write(path: Path, network: Exportable, size: tuple[int, int] | None = None) 
         "sha256": hashlib.sha256(content).hexdigest(),
         "network": network.name,
         "step": network.step,
+        "dtype": network.dtype,
         "trained_at": [*network.size],
         "label_space": network.space.name,
         "classes": [*network.space.classes],
@@ -63,7 +66,9 @@ def write(path: Path, network: Exportable, size: tuple[int, int] | None = None) 
         **details,
     }
     write_bytes(path, content)
-    write_bytes(about, (json_text(description, indent=2) + "\n").encode())
+    # Numbers of a list in one line: a palette is read as a table.
+    text = _NUMBERS.sub(lambda m: " ".join(m[0].split()), json_text(description, indent=2))
+    write_bytes(about, f"{text}\n".encode())
     return about
 
 
@@ -84,6 +89,11 @@ def _stablehlo(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[
 
 def _onnx(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[str, Any]]:
     _need("jax2onnx", "onnx", "onnx")
+    if network.dtype != "float32":
+        raise InputError(
+            f"export as onnx: dtype {network.dtype} found, expected float32, as ONNX Runtime has "
+            "no other convolutions on CPUs; export it with dtype float32"
+        )
     import jax2onnx  # pyright: ignore[reportMissingImports]
 
     # One image at a time: jax2onnx cannot resize what has a number of images yet unknown.

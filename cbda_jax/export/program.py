@@ -20,6 +20,7 @@ class Exportable(NamedTuple):
         space: the classes of its logits.
         size: (height, width) of the images that it was trained on.
         step: of training.
+        dtype: of its computation.
     """
 
     model: nnx.Module
@@ -27,6 +28,7 @@ class Exportable(NamedTuple):
     space: LabelSpace
     size: tuple[int, int]
     step: int
+    dtype: str = "float32"
 
 
 def logits_of(

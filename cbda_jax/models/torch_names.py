@@ -107,7 +107,8 @@ def as_ours(module: nnx.Module, path: Path) -> Iterator[Entry]:
         path: of the part in the network's state.
     """
     for inner, variable in nnx.to_flat_state(nnx.state(module)):
-        *within, last = inner
-        last = "weight" if last in ("kernel", "scale") else last
-        name = ".".join(map(str, (*path, *within, last)))
-        yield Entry(name, (*path, *inner), _AXES_BY_RANK[variable.get_value().ndim])
+        # Names of attributes, and places in lists.
+        ours = (*path, *(part if isinstance(part, int) else str(part) for part in inner))
+        last = "weight" if ours[-1] in ("kernel", "scale") else ours[-1]
+        name = ".".join(map(str, (*ours[:-1], last)))
+        yield Entry(name, ours, _AXES_BY_RANK[variable.get_value().ndim])
