@@ -34,7 +34,6 @@ Image = str | os.PathLike[str] | np.ndarray
 """An image: the id of a target image (a text), the path of a PNG or JPEG file (a `Path`), or RGB
 uint8 `[H, W, 3]`."""
 
-
 # More than any image has; `AnswerLog` asks for sizes.
 _ANY_SIZE = (2**20, 2**20)
 
@@ -381,7 +380,8 @@ class Run:
         """An image at the network's size, the size of what is made of it, and its place."""
         if isinstance(image, str):
             index = self._index(image)
-            height, width = self._pool.native_sizes[index].tolist()
+            # Of the label, in whose pixels queries are.
+            height, width = self._pool.sizes[index].tolist()
             return self._pool.image(index), (height, width), index
         pixels = image if isinstance(image, np.ndarray) else _read(Path(image).expanduser())
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:

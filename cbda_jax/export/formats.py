@@ -1,9 +1,10 @@
 """The formats by the ends of files' names; the file, and the JSON beside it that explains it."""
 
+import contextlib
 import hashlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import jax.export
 import jax.numpy as jnp
 import safetensors.numpy
 
-from cbda_jax import __version__, models
+from cbda_jax import __version__, models, plugins
 from cbda_jax.errors import InputError
+from cbda_jax.export import onnx
 from cbda_jax.export.program import Exportable, logits_of
 from cbda_jax.files import json_text, write_bytes
 
@@ -49,6 +51,10 @@ def write(path: Path, network: Exportable, size: tuple[int, int] | None = None) 
                 f"{existing}: a file found, expected none yet; remove it, or name another"
             )
     size = network.size if size is None else size
+    if min(size) < 1:
+        raise InputError(
+            f"size: {tuple(size)} found, expected (height, width) in pixels; correct it"
+        )
     content, details = FORMATS[path.suffix](network, size)
     description = {
         "version": _VERSION,
@@ -79,7 +85,8 @@ def _stablehlo(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[
     images = jax.ShapeDtypeStruct((batch, *size, 3), jnp.uint8)
     # None of the three has a kernel of its own here: one program for all.
     platforms = ("cpu", "cuda", "tpu")
-    exported = jax.export.export(jax.jit(logits_of(network.model)), platforms=platforms)(images)
+    with _tracing(network, size, "stablehlo"):
+        exported = jax.export.export(jax.jit(logits_of(network.model)), platforms=platforms)(images)
     versions = {
         "platforms": [*exported.platforms],
         "calling_convention_version": exported.calling_convention_version,
@@ -88,24 +95,16 @@ def _stablehlo(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[
 
 
 def _onnx(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[str, Any]]:
-    _need("jax2onnx", "onnx", "onnx")
+    for package in ("jax2onnx", "onnxruntime"):
+        _need(package, "onnx", "onnx")
     if network.dtype != "float32":
         raise InputError(
             f"export as onnx: dtype {network.dtype} found, expected float32, as ONNX Runtime has "
             "no other convolutions on CPUs; export it with dtype float32"
         )
-    import jax2onnx  # pyright: ignore[reportMissingImports]
-
-    # One image at a time: jax2onnx cannot resize what has a number of images yet unknown.
-    images = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
-    model = jax2onnx.to_onnx(
-        logits_of(network.model),
-        [images],
-        model_name=network.name,
-        input_names=["images"],
-        output_names=["logits"],
-    )
-    return model.SerializeToString(), _shapes(network, size, 1)
+    with _tracing(network, size, "onnx"):
+        content = onnx.convert(logits_of(network.model), size, network.name)
+    return content, _shapes(network, size, 1)
 
 
 def _safetensors(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[str, Any]]:
@@ -130,6 +129,20 @@ def _shapes(network: Exportable, size: tuple[int, int], batch: str | int) -> dic
         "input": {"name": "images", "type": "uint8", "shape": [batch, *size, 3], "channels": "RGB"},
         "output": {"name": "logits", "type": "float32", "shape": [batch, *size, classes]},
     }
+
+
+@contextlib.contextmanager
+def _tracing(network: Exportable, size: tuple[int, int], format: str) -> Iterator[None]:  # noqa: A002
+    """Tells in one line what a network, perhaps a user's own, does not do for an export."""
+    try:
+        yield
+    # Whatever its code raises, or what translates it.
+    except Exception as error:
+        raise InputError(
+            f"export as {format}: {network.name} cannot be traced for images of {size[0]} x "
+            f"{size[1]} ({plugins.one_line(error)[:300]}), expected a network that takes any "
+            "number of images of this size; try another size or format, or correct the network"
+        ) from error
 
 
 def _need(package: str, format: str, extra: str) -> None:  # noqa: A002

@@ -21,6 +21,11 @@ def test_a_run_in_python(monkeypatch, tmp_path, capsys):
     config = program["config_of"](tmp_path)
     # Of the optimizers, the one that keeps types as strictly as the tests do.
     config.training.optimizer = "sgd"
+    for split in ("source_train", "target_train", "target_val", "target_test"):
+        config.data.synthetic_city[split] = 2
+    config.data.source_size = config.data.target_size = (32, 64)
+    config.evaluation.every = config.report.gallery = 0
+    config.evaluation.flip = False
     monkeypatch.setitem(program["main"].__globals__, "config_of", lambda folder: config)
     program["main"](tmp_path)
     lines = capsys.readouterr().out.splitlines()[-6:]

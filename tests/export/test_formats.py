@@ -179,3 +179,25 @@ def test_a_package_that_is_missing(tmp_path, monkeypatch, ending, package, extra
     with pytest.raises(InputError, match=rf"{package}, which it needs, .* cbda_jax\[{extra}\]"):
         export.write(tmp_path / f"net{ending}", network())
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("size", [(0, 32), (32, -1)])
+def test_a_size_that_is_none(tmp_path, size):
+    with pytest.raises(InputError, match=r"size: .* found, expected \(height, width\)"):
+        export.write(tmp_path / "net.stablehlo", network(), size)
+
+
+class Counting(nnx.Module):
+    """A user's network that wants to know how many images there are."""
+
+    def __call__(self, pixels):
+        return jnp.concatenate([pixels[i : i + 1] for i in range(int(pixels.shape[0]))])
+
+
+def test_a_network_that_cannot_be_traced(tmp_path):
+    own = network()._replace(model=Counting(), name="mine:Counting")
+    message = r"mine:Counting cannot be traced for images of 32 x 64 \("
+    with pytest.raises(InputError, match=message) as e:
+        export.write(tmp_path / "net.stablehlo", own)
+    assert "\n" not in str(e.value)
+    assert [*tmp_path.iterdir()] == []
