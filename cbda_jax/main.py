@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -24,7 +23,7 @@ from cbda_jax.config import files as config_files
 from cbda_jax.config import method_of
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment, predictor
-from cbda_jax.runtime import determinism, hosts
+from cbda_jax.runtime import compilation, determinism, hosts
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
@@ -90,7 +89,7 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     config = _CONFIG.value
     try:
-        _keep_compiled(config.compilation_cache)
+        compilation.keep(config.compilation_cache)
     except OSError as error:  # a file that could not be read says so when its config is first used
         _stop(f"--config: {str(error).splitlines()[-1].strip()}; expected a readable file")
     if config.deterministic:
@@ -132,13 +131,6 @@ def main(_: list[str]) -> None:
         hosts.leave(2)
     except Paused as pause:
         hosts.leave(pause.status)
-
-
-def _keep_compiled(folder: str) -> None:
-    """Has JAX keep compiled programs in a folder, if it has a name."""
-    if folder:
-        jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _workdir(config: Any) -> Path:

@@ -281,9 +281,9 @@ def drill(options: argparse.Namespace, folder: Path) -> Iterator[tuple[Job, dict
     fired = number = 0
     while fired < options.kills:
         number += 1
-        one = Job(
-            job, folder / f"run-{number}", plan(rng, writes, options.browser), options.browser
-        )
+        kills = plan(rng, writes, options.browser)
+        kills = rng.sample(kills, min(options.each, len(kills))) if options.each else kills
+        one = Job(job, folder / f"run-{number}", kills, options.browser)
         one.go()
         found = one.outcome()
         lost, twice = lost_and_twice(expected, found)
@@ -324,6 +324,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--each", type=int, default=0, help="planned kills of a run; 0: all ten")
     parser.add_argument("--network", default="small_unet", help="a name, or an import path")
     parser.add_argument("--browser", action="store_true", help="Ben types in Chromium")
     parser.add_argument("--out", type=Path, help="kept; default: a temporary folder")

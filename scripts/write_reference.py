@@ -1,9 +1,14 @@
-"""Writes docs/reference/config.md, the table of every field of a config, from `cbda_jax.config`.
+"""Writes the pages of docs/reference/ that follow from the source.
 
-python scripts/write_reference.py
+    python scripts/write_reference.py
+
+config.md is the table of every field of a config, from `cbda_jax.config`; api.md has the public
+functions, from their docstrings.
 """
 
 from pathlib import Path
+
+import api_reference
 
 from cbda_jax.config import ARGUMENTS, SECTIONS, Change, Field
 
@@ -33,10 +38,11 @@ _CHANGES: dict[Change, str] = {
 
 
 def main() -> None:
-    """Writes the file."""
+    """Writes the files."""
     PATH.parent.mkdir(parents=True, exist_ok=True)
-    PATH.write_text(reference(), encoding="utf-8")
-    print(PATH)
+    for path, text in ((PATH, reference()), (api_reference.PATH, api_reference.reference())):
+        path.write_text(text, encoding="utf-8")
+        print(path)
 
 
 def reference() -> str:

@@ -113,8 +113,8 @@ class Checkpoints:
         step, arrays = found
         return step, jax.tree.unflatten(jax.tree.structure(state), [arrays[n] for n in named])
 
-    def restore_network(self, params: Any, frozen: Any) -> tuple[Any, Any]:
-        """Parameters and frozen arrays of the newest whole checkpoint, whatever its optimizer.
+    def restore_network(self, params: Any, frozen: Any) -> tuple[int, Any, Any]:
+        """Step, parameters and frozen arrays of the newest whole checkpoint, of any optimizer.
 
         Args:
             params: of a state as for `restore_latest`. Averaged parameters (`ema`) come in their
@@ -129,7 +129,7 @@ class Checkpoints:
         if found is None:
             raise InputError(f"{self.folder}: no checkpoint found; train first, or check the path")
         restored = jax.tree.unflatten(jax.tree.structure(tree), found[1].values())
-        return restored["params"], restored["frozen"]
+        return found[0], restored["params"], restored["frozen"]
 
     def wait(self) -> None:
         """Returns when all saves are on the disk.

@@ -11,12 +11,15 @@ from cbda_jax.models.deeplab import DeepLabV2, DeepLabV2Caffe, DeepLabV3Plus, De
 from cbda_jax.models.layers import FrozenStat
 from cbda_jax.models.registry import NETWORKS, create_model, register_network
 from cbda_jax.models.segformer import SIZES, SegFormer
+from cbda_jax.models.torch_export import torch_weights
 from cbda_jax.models.torch_names import Layout, TorchWeights, Translation
 from cbda_jax.models.unet import SmallUNet
 from cbda_jax.models.weights import load_torch_weights
 
 __all__ = [
+    "MEAN",
     "NETWORKS",
+    "STD",
     "FrozenStat",
     "Layout",
     "TorchWeights",
@@ -26,6 +29,7 @@ __all__ = [
     "load_torch_weights",
     "normalize",
     "register_network",
+    "torch_weights",
 ]
 
 # In this order checkpoints are told apart.
@@ -43,15 +47,17 @@ for _name, _size in SIZES.items():
         weights=segformer_weights.torch_weights(_size),
     )
 
-# Mean and standard deviation of ImageNet's red, green and blue, images in 0..1.
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's red, green and blue, images in 0..1."""
+
+STD = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
 
 
 def normalize(images: UInt8[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
     """RGB images uint8 [..., 3] to float32 of ImageNet's mean 0 and deviation 1."""
-    scale = 1 / (255 * jnp.asarray(_STD, jnp.float32))
-    shift = -jnp.asarray(_MEAN, jnp.float32) / jnp.asarray(_STD, jnp.float32)
+    scale = 1 / (255 * jnp.asarray(STD, jnp.float32))
+    shift = -jnp.asarray(MEAN, jnp.float32) / jnp.asarray(STD, jnp.float32)
     channels = (1,) * (images.ndim - 1) + (3,)
     return images.astype(jnp.float32) * scale.reshape(channels) + shift.reshape(channels)
 

@@ -57,8 +57,9 @@ def _identify_v3_plus(arrays: Arrays) -> int | None:
 
 
 def _table_lite(model: DeepLabV3PlusLite) -> Iterator[Entry]:
-    # Of its head no torch checkpoint exists.
     yield from efficientnet_weights.table(model.backbone)
+    # No published checkpoint has its head; exported ones do.
+    yield from torch_names.as_ours(model.head, ("head",))
 
 
 V2 = torch_names.TorchWeights(DeepLabV2, _table_v2, _identify_v2, resnet_weights.LAYOUTS)

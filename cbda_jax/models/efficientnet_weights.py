@@ -63,8 +63,8 @@ def table(model: EfficientNetLite0) -> Iterator[Entry]:
 
 
 def identify(arrays: Arrays) -> int | None:
-    """`UNKNOWN_CLASSES` for arrays of this backbone, None for others."""
-    return torch_names.UNKNOWN_CLASSES if _STEM in arrays else None
+    """The number of classes of arrays of this backbone and a head; None for others."""
+    return torch_names.count_classes(arrays.get("head.classify.bias")) if _STEM in arrays else None
 
 
 def _kept(arrays: Arrays) -> dict[str, np.ndarray]:

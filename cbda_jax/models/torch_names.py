@@ -156,3 +156,21 @@ def affine(name: str, path: Path, axes: str) -> Iterator[Entry]:
     """A layer with a bias; `axes` are those of its kernel."""
     yield Entry(f"{name}.weight", (*path, "kernel"), axes)
     yield Entry(f"{name}.bias", (*path, "bias"), VECTOR)
+
+
+_AXES_BY_RANK = {1: VECTOR, 2: POINTWISE, 3: DEPTHWISE, 4: CONV}
+
+
+def as_ours(module: nnx.Module, path: Path) -> Iterator[Entry]:
+    """Every array of a part that no published checkpoint has: our names, torch's order of axes.
+
+    Args:
+        module: the part; its matrices are convolutions of 1 x 1, its stacks of planes depthwise.
+        path: of the part in the network's state.
+    """
+    for inner, variable in nnx.to_flat_state(nnx.state(module)):
+        # Names of attributes, and places in lists.
+        ours = (*path, *(part if isinstance(part, int) else str(part) for part in inner))
+        last = "weight" if ours[-1] in ("kernel", "scale") else ours[-1]
+        name = ".".join(map(str, (*ours[:-1], last)))
+        yield Entry(name, ours, _AXES_BY_RANK[variable.get_value().ndim])

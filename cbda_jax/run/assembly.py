@@ -154,7 +154,7 @@ def check_files(config: Config, method: Method, mode: str) -> None:
     if config.pretrained:
         checks.check_pretrained(config.pretrained)
         if mode == "train":
-            pretrained.check(config, functools.partial(_create_model, config))
+            pretrained.check(config, model_maker(config, data_sets.space(config).num_classes))
 
     def look() -> None:
         if mode == "train":
@@ -354,9 +354,7 @@ def create_network(
     )
     told: set[str] = set()
 
-    def create_model(classes: int = num_classes) -> nnx.Module:
-        return _create_model(config, classes)
-
+    create_model = model_maker(config, num_classes)
     graphdef = nnx.graphdef(nnx.eval_shape(create_model))
 
     def create() -> training.TrainState:
@@ -396,7 +394,11 @@ def create_network(
     return Network(graphdef, create, initial, train_step)
 
 
-def _create_model(config: Config, num_classes: int) -> nnx.Module:
-    """The network of the config with random numbers; it may have other classes than the run."""
-    rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
-    return models.create_model(config.network, num_classes, rngs=rngs, dtype=dtype)
+def model_maker(config: Config, num_classes: int) -> Callable[..., nnx.Module]:
+    """What makes the network of the config with random weights, of other classes if it is told."""
+
+    def create_model(classes: int = num_classes) -> nnx.Module:
+        rngs, dtype = nnx.Rngs(config.seed), jnp.dtype(config.dtype)
+        return models.create_model(config.network, classes, rngs=rngs, dtype=dtype)
+
+    return create_model

@@ -5,22 +5,18 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Int32, UInt8
 
 from cbda_jax import console, platform, sharding
-from cbda_jax.checkpoints import Checkpoints
 from cbda_jax.config import check, data_sets
 from cbda_jax.data import images, labels, pipeline, prepare
 from cbda_jax.data.encoding import LabelEncoding
 from cbda_jax.data.image_folder import ImageFolder
-from cbda_jax.errors import InputError
 from cbda_jax.files import check_new_folder, write_bytes
 from cbda_jax.label_space import LabelSpace
-from cbda_jax.run import assembly, checks, workdir
+from cbda_jax.run import assembly, checks, trained
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import hosts
-from cbda_jax.training import TrainState
 
 _LABEL_SHARE = 0.5  # of an overlay; the rest is the photograph
 
@@ -43,9 +39,9 @@ def predict(
 ) -> None:
     """Writes the predictions of a folder of images, or of `data.test`, which needs no labels.
 
-    Files go to `out`: `labels/ID.png` holds the values that the target data set declares, at the
-    image's own size (what Cityscapes' server takes, if it is Cityscapes); `overlays/ID.png` the
-    palette over the photograph.
+    Files go to `out`: `labels/ID.png` holds the values that its data set declares, that of the
+    target for a folder of images, at the image's own size (what Cityscapes' server takes, if it is
+    Cityscapes); `overlays/ID.png` the palette over the photograph.
 
     Args:
         config: of `cbda_jax.config`.
@@ -62,12 +58,13 @@ def predict(
     out = folder / "predicted" if out is None else out
     hosts.first(lambda: check_new_folder(out, "--out"))
     space = data_sets.space(config)
-    encoding = encoding_of_target(config, space)
+    encoding = encoding_of(config, "test" if images_in is None else "target", space)
     records = _open(config, images_in)
     mesh = sharding.make_mesh()
     console.say(hosts.devices(platform.of(mesh)))
-    network = assembly.create_network(config, space.num_classes, mesh)
-    state = _state(config, folder, network, mesh)
+    network = trained.of(config, folder, space.num_classes, mesh)
+    if step := int(network.state.step):
+        console.say(f"{folder}: the network of step {step}")
     evaluator = Evaluator(
         network.graphdef,
         mesh,
@@ -101,20 +98,25 @@ def predict(
         )
 
     with console.progress(len(records), "predict", unit="image") as progress:
-        evaluator.confusion(state, records, keep=keep, done=progress.update)
+        evaluator.confusion(network.state, records, keep=keep, done=progress.update)
     hosts.sync("predictions are on the disk")
     console.say(f"{len(records)} predictions ({encoding.name}): {out}")
 
 
-def encoding_of_target(config: assembly.Config, space: LabelSpace) -> LabelEncoding:
-    """The values by which the target data set means the classes of a run.
+def encoding_of(config: assembly.Config, role: str, space: LabelSpace) -> LabelEncoding:
+    """The values by which a data set means the classes of a run.
+
+    Args:
+        config: of `cbda_jax.config`.
+        role: of the data set, one of `config.data_sets.ROLES`.
+        space: the classes of the run.
 
     Raises:
         InputError: it does not have these classes.
     """
-    dataset = data_sets.dataset(config, config.data.target)
+    dataset = data_sets.dataset(config, config.data[role])
     encoding = prepare.builder_class(dataset).ENCODING
-    mapping = data_sets.mapping(config, "target")
+    mapping = data_sets.mapping(config, role)
     return encoding if mapping is None else encoding.mapped(mapping, space)
 
 
@@ -138,25 +140,3 @@ def _open(config: assembly.Config, images_in: Path | None) -> Predicted:
 
     hosts.first(look)
     return assembly.open_records(config, "test", check=False)
-
-
-def _state(
-    config: assembly.Config, folder: Path, network: assembly.Network, mesh: Mesh
-) -> TrainState:
-    """The network that predicts."""
-    if not (folder / "config.json").exists():
-        if not config.pretrained:
-            workdir.check_run(folder)
-        checks.check_pretrained(config.pretrained)
-        return network.initial(whole=True)
-    workdir.claim(folder, config, write=False, mode="evaluate")
-    checkpoints = Checkpoints(config.checkpoint.dir or folder / "checkpoints", writable=False)
-    try:
-        found = checkpoints.restore_latest(sharding.replicate(mesh, network.create()))
-    finally:
-        checkpoints.close()
-    if found is None:
-        raise InputError(f"{folder}: no checkpoint found; train first")
-    step, state = found
-    console.say(f"{folder}: the network of step {step}")
-    return state

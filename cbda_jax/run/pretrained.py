@@ -161,7 +161,7 @@ def _of_run(config: Any, path: Path, model: nnx.Module, create: Create) -> Start
         (params, frozen),
     )
     with contextlib.closing(Checkpoints(path / "checkpoints", writable=False)) as checkpoints:
-        params, frozen = checkpoints.restore_network(*placed)
+        _, params, frozen = checkpoints.restore_network(*placed)
     other = nnx.merge(graphdef, params, frozen)
     if config.pretrained_part == "backbone":
         heads.transfer(model, other)

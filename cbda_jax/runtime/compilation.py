@@ -1,7 +1,8 @@
-"""Compiles the training step before the first one, and says what it takes."""
+"""Compiles the training step before the first one, says what it takes; keeps compiled programs."""
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -69,6 +70,13 @@ def compile_ahead(function: Callable[..., Any], *arguments: Any) -> tuple[Callab
         float(counted.get("flops", 0.0)),
         limit,
     )
+
+
+def keep(folder: str) -> None:
+    """Has JAX keep compiled programs in a folder, if it has a name."""
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _size(number: int) -> str:

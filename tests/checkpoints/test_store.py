@@ -286,11 +286,12 @@ def test_the_network_comes_without_its_optimizer(averaged, tmp_path):
     _save(tmp_path, 1, averaged=averaged)
     live = _state(0, momentum=False, devices=2)
     checkpoints = Checkpoints(tmp_path, writable=False)
-    params, frozen = checkpoints.restore_network(live.params, live.frozen)
+    step, params, frozen = checkpoints.restore_network(live.params, live.frozen)
     checkpoints.close()
     expected = _state(1, averaged=averaged, devices=2)
     _assert_same(params, expected.ema if averaged else expected.params)
     _assert_same(frozen, expected.frozen)
+    assert step == 1
 
 
 def test_the_network_of_other_classes_or_of_no_run(folder, tmp_path):

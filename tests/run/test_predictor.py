@@ -125,7 +125,7 @@ def test_colours_are_written_where_labels_are_painted(folder, tmp_path):
     config = own_data.config_of(folder, encoding="colour", values=None, void=[(0, 0, 0)])
     palette = np.array([*own_data.CLASSES.values()], np.uint8)
     space = LabelSpace("yard", tuple(own_data.CLASSES), palette)
-    encoding = predictor.encoding_of_target(config, space)
+    encoding = predictor.encoding_of(config, "target", space)
     written = labels.write(np.array([[0, 1, 2, 255]], np.uint8), encoding, space)
     np.testing.assert_array_equal(labels.read_values(written, "x.png", encoding), [[0, 1, 2, 3]])
     (tmp_path / "x.png").write_bytes(written)

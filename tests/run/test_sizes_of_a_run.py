@@ -117,8 +117,9 @@ def test_a_run_of_three_sizes_and_one_that_was_stopped(folder, tmp_path):
     # What is written of each image is what was counted.
     experiment.run(config, workdir, mode="evaluate")
     train_ids, confusion = LABEL_IDS.table(CITYSCAPES_19), np.zeros((19, 19), np.int64)
+    (evaluated,) = (workdir / "evaluations").iterdir()
     for index, image_id in enumerate(val.ids):
-        with Image.open(workdir / "predictions" / f"{image_id}_pred.png") as image:
+        with Image.open(evaluated / "predictions" / f"{image_id}_pred.png") as image:
             prediction, label = train_ids[np.asarray(image)], val.label(index)
         assert prediction.shape == label.shape == tuple(val.sizes[index])
         known = label < 19

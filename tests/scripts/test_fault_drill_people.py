@@ -28,7 +28,7 @@ def test_killed_among_answers_nothing_is_lost(tmp_path):
     done = waiting.run(
         [
             *(sys.executable, "scripts/fault_drill_people.py", "--kills", "1", "--seed", "3"),
-            *("--network", "tiny:Tiny", "--out", str(tmp_path)),
+            *("--each", "3", "--network", "tiny:Tiny", "--out", str(tmp_path)),
         ],
         2 * waiting.LIMIT_S,
         env={**os.environ, "PYTHONPATH": str(waiting.ROOT / "tests")},
