@@ -111,7 +111,9 @@ def _safetensors(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dic
     del size
     arrays = models.torch_weights(network.model)
     named = {"arrays": len(arrays), "names": "torch", "normalised_inside": False}
-    return safetensors.numpy.save(arrays, metadata={"network": network.name}), named
+    # Without this format Hugging Face's libraries refuse a file.
+    metadata = {"format": "pt", "network": network.name}
+    return safetensors.numpy.save(arrays, metadata=metadata), named
 
 
 FORMATS: dict[str, Callable[[Exportable, tuple[int, int]], tuple[bytes, dict[str, Any]]]] = {
