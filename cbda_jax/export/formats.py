@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from cbda_jax import __version__, models, plugins
 from cbda_jax.errors import InputError
-from cbda_jax.export import onnx
+from cbda_jax.export import to_onnx
 from cbda_jax.export.program import Exportable, logits_of
 from cbda_jax.files import json_text, write_bytes
 
@@ -103,7 +103,7 @@ def _onnx(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[str, 
             "no other convolutions on CPUs; export it with dtype float32"
         )
     with _tracing(network, size, "onnx"):
-        content = onnx.convert(logits_of(network.model), size, network.name)
+        content = to_onnx.convert(logits_of(network.model), size, network.name)
     return content, _shapes(network, size, 1)
 
 
