@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from cbda_jax import __version__, models, plugins
 from cbda_jax.errors import InputError
-from cbda_jax.export import onnx
+from cbda_jax.export import to_onnx
 from cbda_jax.export.program import Exportable, logits_of
 from cbda_jax.files import json_text, write_bytes
 
@@ -103,7 +103,7 @@ def _onnx(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dict[str, 
             "no other convolutions on CPUs; export it with dtype float32"
         )
     with _tracing(network, size, "onnx"):
-        content = onnx.convert(logits_of(network.model), size, network.name)
+        content = to_onnx.convert(logits_of(network.model), size, network.name)
     return content, _shapes(network, size, 1)
 
 
@@ -111,7 +111,9 @@ def _safetensors(network: Exportable, size: tuple[int, int]) -> tuple[bytes, dic
     del size
     arrays = models.torch_weights(network.model)
     named = {"arrays": len(arrays), "names": "torch", "normalised_inside": False}
-    return safetensors.numpy.save(arrays, metadata={"network": network.name}), named
+    # Without this format Hugging Face's libraries refuse a file.
+    metadata = {"format": "pt", "network": network.name}
+    return safetensors.numpy.save(arrays, metadata=metadata), named
 
 
 FORMATS: dict[str, Callable[[Exportable, tuple[int, int]], tuple[bytes, dict[str, Any]]]] = {

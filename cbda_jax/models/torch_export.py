@@ -49,4 +49,5 @@ def _their_axes(axes: str, array: np.ndarray) -> np.ndarray:
     theirs, ours = axes.split("->")
     order = [ours.index(letter) for letter in theirs if letter != "1"]
     ones = tuple(place for place, letter in enumerate(theirs) if letter == "1")
-    return np.ascontiguousarray(np.expand_dims(array.transpose(order), ones))
+    # A copy in one piece, which may be written to: what JAX gives may not.
+    return np.array(np.expand_dims(array.transpose(order), ones), order="C")

@@ -46,8 +46,7 @@ def pool_in_two_dimensions(model: Any) -> None:
     Args:
         model: an `onnx.ModelProto`, changed in place.
     """
-    # Pyright takes this very file for it where it is not installed.
-    from onnx import helper, numpy_helper  # pyright: ignore
+    from onnx import helper, numpy_helper  # pyright: ignore[reportMissingImports]
 
     nodes, axes = [], "axes_before_pooling"
     for node in model.graph.node:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cbda_jax.errors import InputError
-from cbda_jax.export import onnx
+from cbda_jax.export import to_onnx
 from cbda_jax.models import layers
 
 SIZE = (10, 14)
@@ -23,10 +23,10 @@ def pooled(images):
 
 def test_pooling_is_that_of_the_networks(monkeypatch):
     """The comparison within says so; without the rewriting it cannot even be run."""
-    assert onnx.convert(pooled, SIZE, "pool")
-    monkeypatch.setattr(onnx, "pool_in_two_dimensions", lambda model: None)
+    assert to_onnx.convert(pooled, SIZE, "pool")
+    monkeypatch.setattr(to_onnx, "pool_in_two_dimensions", lambda model: None)
     with pytest.raises(Exception, match="MaxPool"):
-        onnx.convert(pooled, SIZE, "pool")
+        to_onnx.convert(pooled, SIZE, "pool")
 
 
 def test_other_logits_are_refused(monkeypatch):
@@ -39,7 +39,7 @@ def test_other_logits_are_refused(monkeypatch):
 
     monkeypatch.setattr(jax2onnx, "to_onnx", wrong)
     with pytest.raises(InputError, match=r"differ by up to 0\.5 from the network's found"):
-        onnx.convert(lambda x: x.astype(jnp.float32)[..., :2], SIZE, "net")
+        to_onnx.convert(lambda x: x.astype(jnp.float32)[..., :2], SIZE, "net")
 
 
 def test_a_model_without_pooling_is_left_alone():
@@ -48,6 +48,6 @@ def test_a_model_without_pooling_is_left_alone():
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [])
     model = helper.make_model(graph)
     before = model.SerializeToString()
-    onnx.pool_in_two_dimensions(model)
+    to_onnx.pool_in_two_dimensions(model)
     assert model.SerializeToString() == before
     assert np.frombuffer(before, np.uint8).size
