@@ -57,6 +57,7 @@ TESTED_ELSEWHERE = {
     "cbda_jax.annotation.asking": "annotation/test_oracles.py",
     "cbda_jax.annotation.round_files": "annotation/test_answer_log.py",
     "cbda_jax.config.data_fields": "config/test_fields.py",
+    "cbda_jax.config.training_fields": "config/test_fields.py",
     "cbda_jax.data.datasets.acdc": "data/datasets/test_published.py",
     "cbda_jax.data.datasets.base": "data/test_prepare.py",
     "cbda_jax.data.datasets.bdd100k": "data/datasets/test_published.py",
