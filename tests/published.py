@@ -4,6 +4,7 @@ Each function gives name -> shape. Where torch is installed, tests compare them 
 of networks written after that code (tests/torch_networks.py).
 """
 
+import functools
 import zlib
 
 import numpy as np
@@ -162,13 +163,15 @@ def mmseg_deeplabv3plus(classes=19, deep_stem=True):
     return found | norm("auxiliary_head.convs.0.bn", 256)
 
 
+def _affine(found, name, *shape):
+    found[f"{name}.weight"], found[f"{name}.bias"] = shape, shape[:1]
+
+
 def mit(size="b0"):
     """The encoder of NVlabs/SegFormer, mmseg/models/backbones/mix_transformer.py."""
     widths, depths, _ = MIT[size]
     found, features = {}, 3
-
-    def affine(name, *shape):
-        found[f"{name}.weight"], found[f"{name}.bias"] = shape, shape[:1]
+    affine = functools.partial(_affine, found)
 
     for s, (width, depth, patch, reduce) in enumerate(
         zip(widths, depths, (7, 3, 3, 3), (8, 4, 2, 1), strict=True), 1
@@ -211,9 +214,7 @@ def mmseg_mit(size="b0"):
     """The encoder of open-mmlab/mmsegmentation, mmseg/models/backbones/mit.py."""
     widths, depths, _ = MIT[size]
     found, features = {}, 3
-
-    def affine(name, *shape):
-        found[f"{name}.weight"], found[f"{name}.bias"] = shape, shape[:1]
+    affine = functools.partial(_affine, found)
 
     for s, (width, depth, patch, reduce) in enumerate(
         zip(widths, depths, (7, 3, 3, 3), (8, 4, 2, 1), strict=True)

@@ -78,7 +78,9 @@ def _read(workdir: Path, name: str) -> Run:
         ) from error
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); restore it") from error
-    config.pop("contents", None)
+    # What `run.workdir` keeps beside the fields.
+    for beside in ("contents", "history"):
+        config.pop(beside, None)
     records = read_metrics(workdir)
     evaluations = last_of(records, "evaluation", "split", "step")
     ends = results(evaluations)

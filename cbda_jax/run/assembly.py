@@ -78,14 +78,10 @@ def assemble(
     space = data_sets.space(config)
     steps = round_steps(config, method)
     mesh = sharding.make_mesh()
-    if method.source:
-        sharding.check_batch(config.data.source_batch, mesh, "data.source_batch")
-    if method.target:
-        sharding.check_batch(config.data.target_batch, mesh, "data.target_batch")
-    for domain in ("source", "target"):
-        if getattr(method, domain):
-            field = f"data.{domain}_batch"
-            batch = config.data[f"{domain}_batch"]
+    for domain, trained_on in (("source", method.source), ("target", method.target)):
+        if trained_on:
+            field, batch = f"data.{domain}_batch", config.data[f"{domain}_batch"]
+            sharding.check_batch(batch, mesh, field)
             checks.check_accumulate(field, batch, mesh.size, config.training.accumulate)
     opened = functools.cache(functools.partial(open_records, config, check=False))
     for role in roles(method, mode):
@@ -141,10 +137,16 @@ def round_steps(config: Config, method: Method) -> tuple[int, ...]:
     return tuple(config.acquisition.rounds) if method.acquires else ()
 
 
-def check_files(config: Config, method: Method, mode: str) -> None:
+def check_files(config: Config, method: Method, mode: str, *, begun: bool = False) -> None:
     """Looks for all data sets and files that a run of this mode will come to need.
 
     Nothing is prepared or written. What lies on a disk that hosts share is looked for by the first.
+
+    Args:
+        config: as above.
+        method: of `resolve_method`.
+        mode: of the run.
+        begun: whether the run has: weights to start from are not read for a run that goes on.
 
     Raises:
         InputError: one is not there, a split is unknown, a prepared data set is damaged, or the
@@ -153,7 +155,7 @@ def check_files(config: Config, method: Method, mode: str) -> None:
     wanted = [*roles(method, mode)]
     if config.pretrained:
         checks.check_pretrained(config.pretrained)
-        if mode == "train":
+        if mode == "train" and not begun:
             pretrained.check(config, model_maker(config, data_sets.space(config).num_classes))
 
     def look() -> None:
@@ -308,14 +310,13 @@ class Network(NamedTuple):
     Attributes:
         graphdef: its structure.
         create: gives a new state, of random weights, on the first device.
-        initial: gives the state of step 0, on all devices; the same each time. With `whole=True`
-            weights that leave the logits of a class random are refused.
+        initial: gives the state of step 0, on all devices; the same each time.
         train_step: of `training.make_train_step`.
     """
 
     graphdef: nnx.GraphDef
     create: Callable[[], training.TrainState]
-    initial: Callable[..., training.TrainState]
+    initial: Callable[[], training.TrainState]
     train_step: Callable[..., Any]
 
 
@@ -360,11 +361,11 @@ def create_network(
     def create() -> training.TrainState:
         return training.create_state(create_model, optimizer, ema=settings.ema > 0)[1]
 
-    def initial(*, whole: bool = False) -> training.TrainState:
+    def initial() -> training.TrainState:
         state = create()
         if config.pretrained:
             model = nnx.merge(graphdef, state.params, state.frozen)
-            for note in pretrained.load(config, model, create_model, whole=whole).notes:
+            for note in pretrained.load(config, model, create_model).notes:
                 if note not in told:
                     told.add(note)
                     console.say(f"note: pretrained: {note}")

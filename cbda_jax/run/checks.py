@@ -208,17 +208,13 @@ def check_budget(
     reach = {size: acquisition.reach(size, method.scoring.squares) for size in sorted(sizes)}
     (height, width), limits = min(reach.items(), key=lambda found: found[1].most)
     of_pick = method.scoring.squares.pixels
-    if budget.of_pixels:
-        fraction = budget.fraction(sizes, of_pick)
+    if budget.unit == "pixels":
+        fraction, found = budget.amount, f"{budget.amount:g}"
         most = f"{limits.most:.4g}"
-        found = f"{budget.amount:g}"
-        if budget.unit != "pixels":
-            found, most = (
-                str(budget),
-                budget.words(
-                    _digits(limits.most / fraction * budget.amount, math.floor) if fraction else 0
-                ),
-            )
+    elif budget.of_pixels:
+        fraction, found = budget.fraction(sizes, of_pick), str(budget)
+        amount = limits.most / fraction * budget.amount if fraction else 0
+        most = budget.words(_digits(amount, math.floor))
     else:
         _check_least(budget, method, sizes, rounds)
         fraction, found = budget.fraction(sizes, of_pick), str(budget)

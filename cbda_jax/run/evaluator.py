@@ -77,6 +77,7 @@ class Evaluator:
             done: told how many images have been handed to the devices, for a progress bar.
         """
         counts = []
+        wanted = keep is not None or judge is not None
 
         def give(index: np.ndarray, labels: np.ndarray, predicted: jax.Array) -> None:
             for i, label, prediction in zip(index, labels, sharding.local(predicted), strict=True):
@@ -103,7 +104,6 @@ class Evaluator:
                     # While the devices work on a batch, the host has the one before it.
                     if before is not None:
                         give(*before)
-                    wanted = keep is not None or judge is not None
                     before = (index, labels, predicted) if wanted else None
                     done(min(self._batch, left))
                     left -= self._batch

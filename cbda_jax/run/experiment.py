@@ -73,7 +73,7 @@ def run(
     if mode == "train" and result is not None and not changed:
         console.say(f"{folder}: this run has finished; nothing to do\n\n{result['table']}")
         return
-    assembly.check_files(config, method, mode)
+    assembly.check_files(config, method, mode, begun=(folder / "config.json").exists())
     # Evaluation looks on, also at a run that goes on in another process.
     writes = mode != "evaluate"
     with lock.hold(folder) if writes else nullcontext() as held, Preemption() as preemption:

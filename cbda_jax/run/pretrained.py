@@ -81,53 +81,74 @@ def check(config: Any, create: Create) -> None:
         InputError: as `load`.
     """
     path = Path(config.pretrained).expanduser()
-    if not path.is_file():
-        return
-    checkpoint = layouts.interpret(torch_files.read(path))
-    ours = len(data_sets.space(config).classes)
-    model = nnx.eval_shape(lambda: create(ours))
+    if path.is_file():
+        fit = _fit(config, path, nnx.eval_shape(lambda: create(_count(config))), create)
+        weights.matches(fit.model, fit.checkpoint, part=fit.part, where=fit.where)
+
+
+class _Fit(NamedTuple):
+    """What of a file goes where.
+
+    Attributes:
+        checkpoint: what the file holds.
+        where: begins an error.
+        model: the network that it is put into: that of the run, or one of its own classes.
+        part: of it that is taken, as in `weights.put`.
+        rows: how many classes its head has; None: no head is taken or there.
+        theirs: the names of these, where anything says them.
+    """
+
+    checkpoint: layouts.Checkpoint
+    where: str
+    model: nnx.Module
+    part: str | None
+    rows: int | None
+    theirs: tuple[str, ...] | None
+
+
+def _count(config: Any) -> int:
+    return data_sets.space(config).num_classes
+
+
+def _fit(config: Any, path: Path, model: nnx.Module, create: Create) -> _Fit:
+    checkpoint, where = layouts.interpret(torch_files.read(path)), f"weights {path}:"
     count = weights.count_classes(model, checkpoint)
-    part = "backbone" if config.pretrained_part == "backbone" else None
-    if count is not None and part is None:
-        if _said(config, checkpoint, path, count) is not None:
-            model = nnx.eval_shape(lambda: create(count))
-        elif count != ours:
-            part = "backbone"
-    weights.matches(model, checkpoint, part=part, where=f"weights {path}:")
+    if config.pretrained_part == "backbone":
+        return _Fit(checkpoint, where, model, "backbone", None, None)
+    if count is None:
+        return _Fit(checkpoint, where, model, None, None, None)
+    theirs = _said(config, checkpoint, path, count)
+    if theirs is not None:
+        other = nnx.eval_shape(lambda: create(count))
+        return _Fit(checkpoint, where, other, None, count, theirs)
+    part = None if count == _count(config) else "backbone"
+    return _Fit(checkpoint, where, model, part, count, None)
 
 
 def _of_file(config: Any, path: Path, model: nnx.Module, create: Create) -> Start:
-    checkpoint = layouts.interpret(torch_files.read(path))
-    where = f"weights {path}:"
-    ours = data_sets.space(config).classes
-    count = weights.count_classes(model, checkpoint)
+    fit = _fit(config, path, model, create)
+    checkpoint, ours = fit.checkpoint, data_sets.space(config).classes
     title = checkpoint.title or "weights"
-    if count is None or config.pretrained_part == "backbone":
-        part = "backbone" if config.pretrained_part == "backbone" else None
-        weights.put(model, checkpoint, part=part, where=where)
+    weights.put(fit.model, checkpoint, part=fit.part, where=fit.where)
+    if fit.rows is None:
         return Start((f"{title}: the backbone is taken", *checkpoint.notes), ours)
-    theirs = _said(config, checkpoint, path, count)
-    if theirs is None and count == len(ours):
-        weights.put(model, checkpoint, where=where)
+    if fit.theirs is not None:
+        head = _head(config, fit.theirs, ours)
+        _transfer(model, fit.model, create, head, len(ours))
+        return Start((f"{title}: {head.note}", *checkpoint.notes), head.random)
+    if fit.part is None:
         note = (
-            f"{title}: taken as a whole; its {count} classes are taken to be those of the run in "
-            f"their order ({torch_names.few(ours)}); if they are others, set pretrained_classes, "
-            "or pretrained_part=backbone"
+            f"{title}: taken as a whole; its {fit.rows} classes are taken to be those of the run "
+            f"in their order ({torch_names.few(ours)}); if they are others, set "
+            "pretrained_classes, or pretrained_part=backbone"
         )
         return Start((note, *checkpoint.notes), ())
-    if theirs is None:
-        weights.put(model, checkpoint, part="backbone", where=where)
-        note = (
-            f"{title}: the backbone is taken, and not the head of {count} classes, as which ones "
-            f"they are is not known and the run has {len(ours)}; pretrained_classes says it: with "
-            "cityscapes_19, say, classes of the same names take their rows"
-        )
-        return Start((note, *checkpoint.notes), ours)
-    other = nnx.eval_shape(lambda: create(count))
-    weights.put(other, checkpoint, where=where)
-    head = _head(config, theirs, ours)
-    _transfer(model, other, create, head, len(ours))
-    return Start((f"{title}: {head.note}", *checkpoint.notes), head.random)
+    note = (
+        f"{title}: the backbone is taken, and not the head of {fit.rows} classes, as which ones "
+        f"they are is not known and the run has {len(ours)}; pretrained_classes says it: with "
+        "cityscapes_19, say, classes of the same names take their rows"
+    )
+    return Start((note, *checkpoint.notes), ours)
 
 
 def _said(

@@ -1,29 +1,23 @@
 """Two people in two browsers, until the round is answered; nothing they type is lost or doubled."""
 
+import importlib
 import os
-import shutil
 import signal
 import statistics
 import sys
 from pathlib import Path
 
 import asked_rounds
+import chromium
 import pytest
 import waiting
 
 from cbda_jax.annotation import QueryLog, people
 from cbda_jax.annotation.people.freeze import ledger_path
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver found"),
-]
+By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
+Keys = importlib.import_module("selenium.webdriver.common.keys").Keys
+pytestmark = chromium.MARKS
 # In seconds, without a server; set it to 10 and more to try what takes long.
 AWAY_S = float(os.environ.get("CBDA_JAX_AWAY_S", "3"))
 KEYS = "1234567890qwertyiop"
@@ -103,13 +97,7 @@ def browsers():
     opened = []
 
     def browser():
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-            options.add_argument(f"--{word}")
-        options.add_argument("--window-size=1280,800")
-        opened.append(webdriver.Chrome(options, webdriver.ChromeService(DRIVER)))
-        opened[-1].set_page_load_timeout(waiting.PATIENCE_S)
+        opened.append(chromium.start("window-size=1280,800", patience_s=waiting.PATIENCE_S))
         return opened[-1]
 
     yield browser

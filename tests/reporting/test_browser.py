@@ -2,32 +2,20 @@
 
 import base64
 import json
-import shutil
 
+import chromium
 import pytest
 from reported import NAMES, PALETTE, run
 
 from cbda_jax.reporting import compare
 from cbda_jax.reporting.report import write_report
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver found"),
-]
+pytestmark = chromium.MARKS
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(60)
+    driver = chromium.start("hide-scrollbars", patience_s=60)
     yield driver
     driver.quit()
 

@@ -14,7 +14,8 @@ def folders(tmp_path_factory):
     for name, method, final in (("a", "cbda", True), ("b", "ripu", False)):
         run(root / name, final=final)
         config = {"method": method, "seed": 0, "data.rounds": [1, 2], "data.test": "x/test"}
-        (root / name / "config.json").write_text(json.dumps({**config, "contents": {name: 1}}))
+        beside = {"contents": {name: 1}, "history": [{"step": len(name)}]}
+        (root / name / "config.json").write_text(json.dumps({**config, **beside}))
     return root / "a", root / "b"
 
 
@@ -51,6 +52,7 @@ def test_cost_and_config(page):
     assert 'method "cbda" "ripu"' in page.text
     assert "data.rounds" not in page.text
     assert "contents" not in page.text
+    assert "history" not in page.text
 
 
 def test_curves_and_the_picks_of_an_image_side_by_side(page):

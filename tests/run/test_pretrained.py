@@ -14,7 +14,7 @@ from cbda_jax.data.datasets.camvid import CLASSES, OF_CITYSCAPES
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19, SYNTHIA_16
 from cbda_jax.models import registry, torch_names
-from cbda_jax.run import assembly, experiment, pretrained, workdir
+from cbda_jax.run import assembly, experiment, pretrained, trained, workdir
 from configs import synthetic
 
 CITY = CITYSCAPES_19.classes
@@ -278,4 +278,4 @@ def test_notes_are_said_once(file, capsys):
     said = capsys.readouterr().err
     assert said.count("note: pretrained: a checkpoint of tiny: the backbone is taken") == 1
     with pytest.raises(InputError, match="without logits of road"):
-        network.initial(whole=True)
+        trained.load(config, 16, sharding.make_mesh(jax.devices()[:1]))
