@@ -13,18 +13,26 @@ from typing import IO, Any
 
 import numpy as np
 
+from cbda_jax import stores
 from cbda_jax.errors import InputError
+from cbda_jax.stores import AnyPath
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_atomic(path: AnyPath, write: Callable[[IO[bytes]], object]) -> None:
     """Calls `write(file)` on a temporary file beside `path`, then renames it to `path`.
 
     A reader sees the old content or the new, never half of it, also after a crash: the data is
-    flushed to the disk before the name changes, and the name before this returns.
+    flushed to the disk before the name changes, and the name before this returns. An object store
+    does so by itself.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full. Nothing has changed then.
     """
+    if not isinstance(path, Path):
+        content = io.BytesIO()
+        write(content)
+        write_bytes(path, content.getbuffer())
+        return
     # `runtime.lock.remove_leftovers` knows such names. Cut, for a name as long as names may be.
     temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -46,16 +54,36 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: AnyPath, content: bytes | memoryview, *, new: bool = False) -> None:
     """Writes a file, whole or not at all.
 
+    Args:
+        path: of the file.
+        content: all of it.
+        new: in an object store, never over another one. On a disk the lock of the workdir, which
+            fences no host off there, sees to that.
+
     Raises:
-        InputError: as `write_atomic`.
+        InputError: as `write_atomic`; another one is there.
     """
-    write_atomic(path, lambda file: file.write(content))
+    if isinstance(path, Path):
+        write_atomic(path, lambda file: file.write(content))
+        return
+    try:
+        (stores.create if new else stores.put)(path, content)
+    except FileExistsError as error:
+        raise InputError(
+            f"{path}: found, expected no file yet; another run has written it, and it is not "
+            "replaced: see which one goes on in this folder"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {stores.reason(error)}; check the network and the credentials; "
+            "nothing already written has changed"
+        ) from error
 
 
-def check_new_folder(path: Path, flag: str) -> None:
+def check_new_folder(path: AnyPath, flag: str) -> None:
     """Checks that a folder for new files holds none, so that nothing of somebody's is overwritten.
 
     Args:
@@ -72,16 +100,16 @@ def check_new_folder(path: Path, flag: str) -> None:
         )
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Writes arrays by name as a compressed .npz, whole or not at all.
+def write_npz(path: AnyPath, /, new: bool = False, **arrays: np.ndarray) -> None:
+    """Writes arrays by name as a compressed .npz, whole or not at all; `new` as in `write_bytes`.
 
     Raises:
-        InputError: as `write_atomic`.
+        InputError: as `write_bytes`.
     """
     # In memory first: a zip file that meets a full disk half-way cannot even be closed.
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_bytes(path, content.getbuffer())
+    write_bytes(path, content.getbuffer(), new=new)
 
 
 def json_text(value: Any, **options: Any) -> str:
@@ -104,7 +132,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: AnyPath) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name, every byte of them compared with its checksum.
 
     Raises:
@@ -113,7 +141,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """
     arrays = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        # What is in a store is read at once, not by the piece.
+        file = path if isinstance(path, Path) else io.BytesIO(stores.read(path))
+        with zipfile.ZipFile(file) as archive:
             for name in archive.namelist():
                 # `np.load` would stop at the end of the array, and may never see the checksum.
                 content = io.BytesIO(archive.read(name))

@@ -24,12 +24,16 @@ from cbda_jax.config import method_of
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.run import experiment, predictor
 from cbda_jax.runtime import compilation, determinism, hosts
+from cbda_jax.stores import AnyPath, reported, to_path
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment, such as configs/gta2city.py:method=ripu,budget=0.05."
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where everything goes; by default runs/NAME-METHOD-BUDGET-sSEED."
+    "workdir",
+    None,
+    "Where everything goes: a folder, gs://BUCKET/... or s3://BUCKET/...; by default "
+    "runs/NAME-METHOD-BUDGET-sSEED.",
 )
 _MODE = flags.DEFINE_enum(
     "mode",
@@ -112,10 +116,11 @@ def main(_: list[str]) -> None:
                 "extend the run first, or leave it out"
             )
         hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        with hosts.session():
+        with hosts.session(), reported(workdir):
             if _MODE.value == "predict":
-                paths = [_IMAGES.value, _OUT.value]
-                predictor.predict(config, workdir, *(Path(p) if p else None for p in paths))
+                paths = [(_IMAGES.value, "--images"), (_OUT.value, "--out")]
+                given = [to_path(path, flag) if path else None for path, flag in paths]
+                predictor.predict(config, workdir, *given)
             else:
                 experiment.run(
                     config,
@@ -133,17 +138,12 @@ def main(_: list[str]) -> None:
         hosts.leave(pause.status)
 
 
-def _workdir(config: Any) -> Path:
-    if "://" in (_WORKDIR.value or ""):
-        raise InputError(
-            f"--workdir: {_WORKDIR.value} found, expected a folder of this machine or of a disk "
-            "that all hosts share; checkpoints alone can be elsewhere (--config.checkpoint.dir)"
-        )
+def _workdir(config: Any) -> AnyPath:
     path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
     unit = "px" if config.acquisition.budget_in == "pixels_per_image" else ""
     budget = f"{config.acquisition.budget:g}{unit}"
     run = f"{Path(path).stem}-{method_of(config)}-{budget}-s{config.seed}"
-    return Path(_WORKDIR.value or f"runs/{run}")
+    return to_path(_WORKDIR.value or f"runs/{run}", "--workdir")
 
 
 def _parse(arguments: list[str]) -> list[str]:

@@ -18,12 +18,20 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax
 import numpy as np
+import object_store
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 DATA = Path(__file__).parent / "data" / "golden"
+
+
+@pytest.fixture(scope="session")
+def bucket():
+    """A bucket of a real S3 server on the loopback: see `object_store`."""
+    with object_store.serve() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import waiting
 from flax import nnx
 from tiny import Tiny
 
-from cbda_jax import models, sharding
+from cbda_jax import models, sharding, stores
 from cbda_jax.acquisition import Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.evaluation import Mistakes, worst_images
@@ -196,6 +196,14 @@ def train(index, count, coordinator, flags):
     main([*flags, *(connected if count > 1 else ())])
 
 
+def train_on_a_machine(index, count, coordinator, flags, environment, caches, hold=None):
+    """One process of a run, on a machine that shares no disk with those of the others."""
+    os.environ.update(environment)
+    os.environ["XDG_CACHE_HOME"] = str(caches / str(index))
+    connected = (f"--coordinator={coordinator}", f"--processes={count}", f"--process={index}")
+    main([*flags, *(connected if count > 1 else ())], None if index else hold)
+
+
 class Hold(NamedTuple):
     """A place of a run at which it waits for a test, which need not be quick then."""
 
@@ -238,8 +246,19 @@ def _prepare(hold):
 
     if hold.step:
         MetricWriter.write = write_and_wait
+
+    def wait_and(write):
+        def call(path, content):
+            if hold.file in os.fspath(path):
+                hold.pause()
+            write(path, content)
+
+        return call
+
     if hold.file:
         sys.addaudithook(wait_and_rename)
+        # An object has no other name before.
+        stores.put, stores.create = wait_and(stores.put), wait_and(stores.create)
 
 
 def compile_deterministically(folder):

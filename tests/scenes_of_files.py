@@ -13,6 +13,8 @@ import waiting
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from cbda_jax import stores
+from cbda_jax.checkpoints import open_checkpoints
 from cbda_jax.checkpoints.manifest import DamagedError
 from cbda_jax.checkpoints.store import Checkpoints
 from cbda_jax.data import images
@@ -24,9 +26,10 @@ from cbda_jax.runtime import lock
 # ------------------------------------------------------------------------ locks
 
 
-def hold_lock(workdir):
+def hold_lock(workdir, environment=()):
     """Holds the lock of a workdir until it is killed."""
-    lock.WorkdirLock(workdir).acquire()
+    os.environ.update(environment)
+    lock.WorkdirLock(stores.to_path(workdir)).acquire()
     print("held", flush=True)
     time.sleep(waiting.LIMIT_S)
 
@@ -66,6 +69,33 @@ def save_on_a_full_disk(folder):
     checkpoints.save(2, state)
     checkpoints.close()
     print(Checkpoints(folder).restore_latest(state)[0])
+
+
+def save_to_a_store(index, count, coordinator, folder, environment):
+    """Saves two states in a store, of which process 0 has all, and has every process read it."""
+    os.environ.update(environment)
+    jax.distributed.initialize(coordinator, count, index)
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+
+    def state(step):
+        x = np.random.default_rng(step).standard_normal((64, 32)).astype(np.float32)
+        return {"a": jax.device_put(x, everywhere)}
+
+    checkpoints = open_checkpoints(folder)
+    for step in (1, 2):
+        checkpoints.save(step, state(step))
+    checkpoints.wait()
+    found = open_checkpoints(folder, writable=False).restore_latest(state(0))
+    assert found is not None
+    assert found[0] == 2
+    np.testing.assert_array_equal(
+        found[1]["a"].addressable_data(0), state(2)["a"].addressable_data(0)
+    )
+    checkpoints.close()
+    multihost_utils.sync_global_devices("read")
+    print("restored", flush=True)
+    jax.distributed.shutdown()
 
 
 def restore_what_all_can_read(index, count, coordinator, folder):

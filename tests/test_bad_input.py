@@ -130,7 +130,7 @@ BROKEN = f"{__name__}:_broken"
             f"{BROKEN!r} found, which fails with RuntimeError: no server, expected an oracle",
         ),
         ("checkpoint.dir", "{here}/file/checkpoints", "expected a folder that can be written to"),
-        ("checkpoint.dir", "nowhere://bucket/run", "expected a folder that can be written to"),
+        ("checkpoint.dir", "nowhere://bucket/run", "expected a folder, gs://BUCKET/... or s3://"),
     ],
 )
 def test_what_would_fail_hours_later_fails_before_anything_is_written(
@@ -160,7 +160,7 @@ def test_what_would_fail_hours_later_fails_before_anything_is_written(
             "--config=configs/synthetic.py:budget=much",
             "budget 'much' found, expected one such as 0.05, 5%",
         ),
-        ("--workdir=gs://bucket/run", "expected a folder of this machine"),
+        ("--workdir=az://bucket/run", "expected a folder, gs://BUCKET/... or s3://BUCKET/..."),
         ("--config=configs/none.py", "--config: configs/none.py not found, expected a file or"),
         ("--config.trainin.steps=3", 'Did you mean "training"'),
         ("--config.training.stps=3", 'Did you mean "steps"'),

@@ -17,7 +17,7 @@ KNOWN = {module.split(".")[1] for module in MODULES}
 # A room is a folder of the package or a module beside them. It imports from rooms of lower floors.
 FLOORS = (
     {"__init__", "console", "errors"},
-    {"platform"},
+    {"platform", "stores"},
     {"files", "plugins", "resize", "runtime", "sharding"},
     {"checkpoints", "label_space", "models"},
     {"acquisition", "annotation", "data", "evaluation", "export", "training"},
@@ -80,6 +80,7 @@ TESTED_ELSEWHERE = {
     "cbda_jax.data.datasets.synthetic_city.scene": "data/datasets/test_synthetic_city.py",
     "cbda_jax.data.datasets.synthetic_city.vehicles": "data/datasets/test_synthetic_city.py",
     "cbda_jax.data.datasets.uavid": "data/datasets/test_published.py",
+    "cbda_jax.data.turns": "data/test_mirror.py",
     "cbda_jax.export.program": "export/test_formats.py",
     "cbda_jax.models.adaptsegnet_weights": "models/test_layouts.py",
     "cbda_jax.models.deeplab": "models/test_parity.py",

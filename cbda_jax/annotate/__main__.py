@@ -28,6 +28,7 @@ from cbda_jax.annotation.people import Ledger, backup, export_csv
 from cbda_jax.annotation.people.freeze import ledger_path
 from cbda_jax.errors import InputError
 from cbda_jax.run import workdir
+from cbda_jax.stores import to_path
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -43,7 +44,14 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The flags; those of the command line by default."""
     parser = _Parser(prog="python -m cbda_jax.annotate", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--workdir", type=Path, required=True, help="of the run that asks")
+    parser.add_argument("--workdir", required=True, help="of the run that asks")
+    parser.add_argument(
+        "--ledger",
+        type=Path,
+        metavar="FILE",
+        help="what people answered, event by event, on a local disk; needed where the workdir is "
+        "in an object store, and always the same one then",
+    )
     parser.add_argument(
         "--person",
         action="append",
@@ -91,11 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Opens what the run has asked and serves it; gives the exit status."""
     flags = parse(arguments)
     try:
+        flags.workdir = to_path(flags.workdir, "--workdir")
         workdir.check_run(flags.workdir)
         if not 0 <= flags.port < 2**16:
             raise InputError(f"--port: {flags.port} found, expected 0 to 65535; choose another")
         names = _names(flags.host, flags.trust_host)
-        path = ledger_path(flags.workdir)
+        path = _ledger(flags)
         # Also while another process of this program serves.
         if flags.export:
             export_csv(path, flags.export)
@@ -116,6 +125,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _ledger(flags: argparse.Namespace) -> Path:
+    """The file that people's answers are kept in.
+
+    Raises:
+        InputError: there would be two, or none that a database can be.
+    """
+    if isinstance(flags.workdir, Path):
+        own = ledger_path(flags.workdir)
+        if flags.ledger is not None and flags.ledger.absolute() != own.absolute():
+            raise InputError(
+                f"--ledger: {flags.ledger} found, expected {own}, where the run looks for it; "
+                "leave it out"
+            )
+        return own
+    if flags.ledger is None:
+        raise InputError(
+            f"--workdir: {flags.workdir}, in an object store, found without --ledger, expected a "
+            "file on a local disk for what people answer; name one, the same at every start"
+        )
+    return flags.ledger
 
 
 def _names(host: str, trusted: Sequence[str]) -> set[str]:

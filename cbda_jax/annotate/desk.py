@@ -12,6 +12,7 @@ from cbda_jax.annotation.people import Ledger, Round
 from cbda_jax.annotation.people.freeze import close, open_asked
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
+from cbda_jax.stores import AnyPath, to_path
 
 QUIET_S = 60.0
 """Seconds without an event after which a round whose queries are all settled is closed."""
@@ -38,7 +39,7 @@ class Desk:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: AnyPath,
         ledger: Ledger,
         space: LabelSpace,
         pictures: Pictures,
@@ -49,9 +50,11 @@ class Desk:
         self.space = space
         self.pictures = pictures
         self.round: Round | None = None
-        folder = hashlib.sha256(str(Path(workdir).resolve()).encode()).hexdigest()
+        self._workdir = to_path(workdir)
+        known = self._workdir
+        known = known.resolve() if isinstance(known, Path) else known
+        folder = hashlib.sha256(str(known).encode()).hexdigest()
         self.cookie = f"cbda_jax_{folder[:8]}"
-        self._workdir = Path(workdir)
         self._quiet_s = quiet_s
         self._event = time.monotonic()
         self._looked_at: tuple[str, ...] = ()
@@ -94,7 +97,7 @@ class Desk:
             f"{len(found.queries.by_image):,} images"
         )
 
-    def close_round(self, why: str) -> Path:
+    def close_round(self, why: str) -> AnyPath:
         """Closes the round, settled or not, and writes its answers for the run.
 
         Args:
@@ -115,7 +118,7 @@ class Desk:
             console.say(f"round {self.round.queries.round} is closed: {why}")
             return self._close(self.round)
 
-    def _close(self, closing: Round) -> Path:
+    def _close(self, closing: Round) -> AnyPath:
         path = close(closing, self._workdir)
         self.round = None
         console.say(f"the answers to round {closing.queries.round}: {path}")

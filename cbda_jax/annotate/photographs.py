@@ -1,7 +1,6 @@
 """The target images of a run: its classes, and the photographs as people are to see them."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from cbda_jax.data.datasets.pairs import Pair
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.run import assembly, workdir
+from cbda_jax.stores import AnyPath
 
 
 class Target(NamedTuple):
@@ -32,7 +32,7 @@ class Target(NamedTuple):
     sizes: Mapping[str, tuple[int, int]]
 
 
-def open_target(folder: Path, data_dir: Path | None = None) -> Target:
+def open_target(folder: AnyPath, data_dir: AnyPath | None = None) -> Target:
     """Opens the target images of a run: the files as they came, where they are still there.
 
     What is prepared of them is of the network's input size, which may be smaller.

@@ -1,7 +1,6 @@
 """The answers on the disk: one immutable file per round, beside that of its queries."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from cbda_jax.annotation.round_files import (
     write_round,
 )
 from cbda_jax.errors import InputError
+from cbda_jax.files import write_bytes
+from cbda_jax.stores import AnyPath, is_store, to_path
 
 _VERSION = 1
 _HEADER = ("version", "round", "queries", "classes")
@@ -43,8 +44,10 @@ class AnswerLog:
             query log is of a version that kept no answers.
     """
 
-    def __init__(self, folder: Path, log: QueryLog, *, classes: Sequence[str], sizes: ImageSizes):
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: AnyPath, log: QueryLog, *, classes: Sequence[str], sizes: ImageSizes
+    ):
+        self.folder = to_path(folder)
         self._log = log
         self._classes = tuple(classes)
         self._sizes = sizes
@@ -62,7 +65,7 @@ class AnswerLog:
             self.read_next()
         self.check_repeated(log.rounds)
 
-    def path(self, number: int) -> Path:
+    def path(self, number: int) -> AnyPath:
         """The file of the answers to round `number`."""
         return round_path(self.folder, number)
 
@@ -72,6 +75,9 @@ class AnswerLog:
         Raises:
             InputError: it cannot be made.
         """
+        if is_store(self.folder):
+            write_bytes(self.folder / ".keep", b"")
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -182,7 +188,7 @@ class AnswerLog:
         return self._log.rounds[len(self.rounds)]
 
 
-def check_version(answers: Path, queries: Path) -> None:
+def check_version(answers: AnyPath, queries: AnyPath) -> None:
     """Tells a run of a version that kept no answers from one that has none yet.
 
     Args:

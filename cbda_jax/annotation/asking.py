@@ -1,13 +1,13 @@
 """What it is to be asked: an oracle, what it may know, and that its answers are yet to come."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cbda_jax.annotation.answers import Answers
 from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.annotation.simulated import LabelledImages
 from cbda_jax.errors import Paused
+from cbda_jax.stores import AnyPath
 
 
 class AnswersPending(Paused):
@@ -89,7 +89,7 @@ class Setting:
 
     pool: LabelledImages
     classes: tuple[str, ...]
-    workdir: Path
+    workdir: AnyPath
     seed: int = 0
     threads: int = 1
     sizes: ImageSizes = field(default_factory=dict)

@@ -5,7 +5,6 @@ both, so a run that is stopped and started again asks for nothing twice.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from cbda_jax.annotation.round_files import (
     write_round,
 )
 from cbda_jax.errors import InputError
+from cbda_jax.stores import AnyPath, to_path
 
 _VERSION = 1
 _COLUMNS = {"image": "i4", "row": "i4", "col": "i4", "score": "f4", "predicted": "u1"}
@@ -45,15 +45,15 @@ class QueryLog:
             rounds contradict each other, or a centre is asked for twice.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: AnyPath):
+        self.folder = to_path(folder)
         self.rounds: list[Queries] = []
         for number, path in enumerate(round_paths(self.folder), 1):
             queries = _read(path, number)
             self._check(path, queries)
             self.rounds.append(queries)
 
-    def path(self, number: int) -> Path:
+    def path(self, number: int) -> AnyPath:
         """The file of round `number`."""
         return round_path(self.folder, number)
 
@@ -139,7 +139,7 @@ class QueryLog:
                     f"{expected}; {RESTORE}"
                 )
 
-    def _check(self, path: Path, queries: Queries) -> None:
+    def _check(self, path: AnyPath, queries: Queries) -> None:
         found = problem(queries, self.rounds[-1] if self.rounds else None)
         if found is not None:
             raise InputError(f"{path}: {found}; {RESTORE}")
@@ -151,7 +151,7 @@ class QueryLog:
             )
 
 
-def _read(path: Path, number: int) -> Queries:
+def _read(path: AnyPath, number: int) -> Queries:
     header, arrays = read_round(path, number, version=_VERSION, members=("image_ids", *_COLUMNS))
     ids = arrays.pop("image_ids")
     if ids.dtype.kind != "U" or ids.ndim != 1:

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cbda_jax.errors import InputError
 from cbda_jax.files import read_npz, write_npz
+from cbda_jax.stores import AnyPath
 
 RESTORE = "restore the file from a backup"
 """What to do about a file that is not as it was written."""
@@ -17,12 +17,12 @@ RESTORE = "restore the file from a backup"
 _NAME = re.compile(r"round_(\d+)\.npz")
 
 
-def round_path(folder: Path, number: int) -> Path:
+def round_path(folder: AnyPath, number: int) -> AnyPath:
     """The file of round `number`."""
     return folder / f"round_{number:02d}.npz"
 
 
-def round_paths(folder: Path) -> list[Path]:
+def round_paths(folder: AnyPath) -> list[AnyPath]:
     """The files of rounds 1, 2, ... of a folder, which need not be there.
 
     Raises:
@@ -43,17 +43,19 @@ def round_paths(folder: Path) -> list[Path]:
     return [path for _, path in found]
 
 
-def write_round(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write_round(path: AnyPath, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a header of JSON values and arrays, whole or not at all.
+
+    An object store itself sees to it that no other file is replaced, whoever holds the lock.
 
     Raises:
         InputError: it cannot be written.
     """
-    write_npz(path, header=np.array(json.dumps(header, sort_keys=True)), **arrays)
+    write_npz(path, new=True, header=np.array(json.dumps(header, sort_keys=True)), **arrays)
 
 
 def read_round(
-    path: Path, number: int, *, version: int, members: Collection[str]
+    path: AnyPath, number: int, *, version: int, members: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and the arrays of a file, every byte of it compared with its checksum.
 

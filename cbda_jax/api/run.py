@@ -25,6 +25,7 @@ from cbda_jax.run import assembly, trained
 from cbda_jax.run import workdir as run_files
 from cbda_jax.run.acquirer import Acquirer, Target
 from cbda_jax.run.evaluator import Evaluator
+from cbda_jax.stores import AnyPath, to_path
 
 if TYPE_CHECKING:
     import pandas  # pyright: ignore[reportMissingImports]
@@ -57,11 +58,11 @@ class Run:
         InputError: there is no run, or its config is damaged.
     """
 
-    workdir: Path
+    workdir: AnyPath
     config: ConfigDict
 
     def __init__(self, workdir: str | os.PathLike[str]):
-        self.workdir = Path(workdir).expanduser()
+        self.workdir = to_path(workdir)
         run_files.check_run(self.workdir)
         self.config = run_files.read_config(self.workdir)
         self._acquirers: dict[str | None, Acquirer] = {}
@@ -279,7 +280,7 @@ class Run:
         *,
         size: tuple[int, int] | None = None,
         dtype: str | None = None,
-    ) -> Path:
+    ) -> AnyPath:
         """Writes its network for other programs; see docs/how_to/export.md.
 
         Args:

@@ -1,7 +1,6 @@
 """A config by its name, a run by its config, a run by its folder."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,6 +10,7 @@ from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError
 from cbda_jax.run import experiment
 from cbda_jax.runtime import compilation, determinism
+from cbda_jax.stores import to_path
 
 
 def load_config(name: str, **arguments: str | int | float) -> ConfigDict:
@@ -74,7 +74,7 @@ def train(
     compilation.keep(settings.compilation_cache)
     if settings.deterministic:
         determinism.request()
-    folder = Path(workdir).expanduser()
+    folder = to_path(workdir)
     experiment.run(settings, folder, until=until, wait=wait)
     return Run(folder)
 

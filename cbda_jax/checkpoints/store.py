@@ -20,12 +20,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 from etils import epath
+from orbax.checkpoint.options import MultiprocessingOptions
 
-from cbda_jax import console
+from cbda_jax import console, stores
 from cbda_jax.checkpoints import manifest
 from cbda_jax.checkpoints.manifest import DamagedError
 from cbda_jax.errors import InputError
 from cbda_jax.runtime import hosts
+from cbda_jax.stores import AnyPath, to_path
 
 # Of what a process found in a checkpoint; of several processes the largest counts.
 _WHOLE, _DAMAGED, _OTHER = range(3)
@@ -37,23 +39,43 @@ class Checkpoints:
     A save is atomic: one that was cut off leaves a temporary folder that is ignored.
 
     Args:
-        folder: where they are, made if needed: a path, or an address of an object store
-            (gs://BUCKET/..., s3://BUCKET/...) where `etils` has the package for it.
+        folder: where they are, on a disk that all hosts share; made if needed.
         keep: how many of the newest are kept.
         writable: False to look only: nothing is made, nor put aside if it is damaged.
+        alone: whether this process has the folder for itself, whatever others do.
+
+    Attributes:
+        folder: as above.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2, writable: bool = True):
-        self.folder = epath.Path(folder)
-        if "://" not in os.fspath(folder):
-            self.folder = epath.Path(Path(folder).absolute())
+    folder: AnyPath
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        keep: int = 2,
+        writable: bool = True,
+        alone: bool = False,
+    ):
+        self.folder = Path(folder).absolute()
         self._writable = writable
         absl_logging.get_absl_logger().addFilter(_is_news)
         _mute_closed_loops()
+        several: dict[str, Any] = {}
+        if alone and jax.process_count() > 1:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            own = jax.process_index()
+            several["multiprocessing_options"] = MultiprocessingOptions(
+                primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+            )
         self._manager = _Manager(
-            self.folder,
+            epath.Path(self.folder),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=writable, read_only=not writable
+                max_to_keep=keep,
+                create=writable and not several,
+                read_only=not writable,
+                **several,
             ),
         )
 
@@ -160,9 +182,8 @@ class Checkpoints:
     def _newest(self, wanted: dict[str, Any], *, exact: bool) -> tuple[int, dict[str, Any]] | None:
         damaged: set[int] = set()
         while True:
-            self._manager.reload()
             # Process 0 sees the folder first.
-            step = hosts.of_first(max(set(self._manager.all_steps()) - damaged, default=-1))
+            step = hosts.of_first(max(self._steps() - damaged, default=-1))
             if step < 0:
                 break
             arrays, error = {}, None
@@ -188,6 +209,11 @@ class Checkpoints:
                 "kept and nothing is asked twice)"
             )
         return None
+
+    def _steps(self) -> set[int]:
+        """The steps that there are now."""
+        self._manager.reload()
+        return set(self._manager.all_steps())
 
     def _read(self, step: int, wanted: dict[str, Any], *, exact: bool) -> dict[str, Any]:
         """The arrays of a checkpoint under the wanted names, in their order, all verified."""
@@ -233,11 +259,14 @@ class Checkpoints:
         moved = ""
         if self._writable:
             try:
-                path.rename(aside)
+                self._rename(path, aside)
                 moved = f", put aside as {aside.name}"
             except OSError:
                 moved = ", cannot be renamed"
         console.say(f"{path}: damaged checkpoint{moved}; using the one before ({error})")
+
+    def _rename(self, path: AnyPath, to: AnyPath) -> None:
+        path.rename(to)
 
 
 def check_writable(folder: str, field: str) -> None:
@@ -250,22 +279,23 @@ def check_writable(folder: str, field: str) -> None:
     Raises:
         InputError: it cannot be made or written to, or a package for such addresses is missing.
     """
+    path = to_path(folder, field)
     try:
-        path = epath.Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".{uuid.uuid4().hex[:8]}.tmp"
-        probe.write_text("")
-        probe.unlink()
-    # Every kind of store raises errors of its own.
-    except Exception as error:
-        text = " ".join(str(getattr(error, "strerror", None) or error).split())[:300]
+        if isinstance(path, Path):
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / f".{uuid.uuid4().hex[:8]}.tmp"
+            probe.write_text("")
+            probe.unlink()
+        else:
+            stores.check_writable(path)
+    except OSError as error:
         raise InputError(
-            f"{field}: {folder} found, expected a folder that can be written to ({text}); check "
-            "its permissions, or name another one"
+            f"{field}: {folder} found, expected a folder that can be written to "
+            f"({stores.reason(error)}); check its permissions, or name another one"
         ) from error
 
 
-def content_digest(folder: Path) -> str | None:
+def content_digest(folder: AnyPath) -> str | None:
     """What the arrays of the newest checkpoint of a folder are, as a SHA-256; None: there is none.
 
     Of the manifest, which has the checksum of every array.

@@ -17,8 +17,16 @@ DATA = (
         "data.dir",
         "~/tensorflow_datasets",
         text("a folder"),
-        "Prepared data sets (ArrayRecord) are kept here. The default is TFDS_DATA_DIR of "
-        "the environment where that is set.",
+        "Prepared data sets (ArrayRecord) are kept here: a folder, gs://BUCKET/... or "
+        "s3://BUCKET/.... The default is TFDS_DATA_DIR of the environment where that is set.",
+        "resume",
+    ),
+    Field(
+        "data.cache",
+        "",
+        text("a folder"),
+        'Where a machine copies prepared data to that lie in an object store; "": cbda_jax in '
+        "XDG_CACHE_HOME, or ~/.cache.",
         "resume",
     ),
     Field(

@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,16 +16,14 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from cbda_jax import plugins
+from cbda_jax.data import mirror
 from cbda_jax.data.datasets.base import LabelledBuilder
 from cbda_jax.data.datasets.declared import builder_of
 from cbda_jax.data.declaration import Declaration
 from cbda_jax.data.encoding import check_labelling, read_labelling
+from cbda_jax.data.turns import take_turn
 from cbda_jax.errors import InputError, near
-
-try:
-    import fcntl
-except ImportError:  # Windows: preparing twice at the same time is not guarded there.
-    fcntl = None
+from cbda_jax.stores import to_path
 
 _BUILDERS: dict[str, str | type[LabelledBuilder] | Declaration] = {
     "acdc": "cbda_jax.data.datasets.acdc:ACDC",
@@ -141,7 +138,8 @@ def create_builder(
     config = dataclasses.replace(default, **given) if given else default
     # TFDS refuses an equal config that is not the very one it has listed.
     config = next((c for c in chosen.BUILDER_CONFIGS if c.name == config.name), config)
-    data_dir = Path(data_dir).expanduser()
+    data_dir = mirror.local(to_path(data_dir, "data_dir"))
+    mirror.fetch(data_dir / str(chosen.name) / config.name / str(chosen.VERSION))
     try:
         with _quiet_logging():
             builder = chosen(
@@ -239,9 +237,11 @@ def prepare_builder(
     if directory.exists():
         if check:
             check_sources(builder)
+        # One of a process that was killed before it had.
+        mirror.publish(directory)
         return
     try:
-        with _lock(directory.parent / f".{directory.name}.lock"):
+        with take_turn(directory.parent / f".{directory.name}.lock", "prepares"):
             if directory.exists():
                 return
             for rest in directory.parent.glob(f"incomplete.*_{directory.name}"):
@@ -257,6 +257,7 @@ def prepare_builder(
         if found is None:
             raise
         raise _unwritable(directory, found[1]) from error
+    mirror.publish(directory)
     for note in builder.notes:
         print(f"note: {builder.name}: {note}", flush=True)
     splits = builder.info.splits
@@ -307,20 +308,3 @@ def _quiet_logging() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-_THREADS = threading.Lock()
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock between threads and processes; it ends with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _THREADS, path.open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting for another process that prepares {path.parent}", flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -12,6 +12,7 @@ from cbda_jax.reporting import gallery, learned, page, plots
 from cbda_jax.reporting.records import last_of, results, watched
 from cbda_jax.reporting.tables import count, hours, lowest_class, paid, percent, small_percent
 from cbda_jax.reporting.writers import read_metrics
+from cbda_jax.stores import AnyPath
 
 _FIGURES = (
     ("mIoU %", "miou"),
@@ -35,20 +36,20 @@ class Run(NamedTuple):
     """
 
     name: str
-    workdir: Path
+    workdir: AnyPath
     config: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
     rounds: Sequence[Mapping[str, Any]]
     result: Mapping[str, Any] | None
 
 
-def read_runs(workdirs: Sequence[Path]) -> list[Run]:
+def read_runs(workdirs: Sequence[AnyPath]) -> list[Run]:
     """Reads the runs that are to be compared, finished ones or not.
 
     Raises:
         InputError: fewer than two, one twice, a folder without a run, or a damaged file.
     """
-    folders = [path.resolve() for path in workdirs]
+    folders = [path.resolve() if isinstance(path, Path) else path for path in workdirs]
     if len(folders) < 2 or len(set(folders)) < len(folders):
         raise InputError(
             f"{', '.join(map(str, workdirs)) or 'no run'} found, expected two workdirs or more, "
@@ -57,7 +58,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
     return [_read(path, name) for path, name in zip(workdirs, _names(folders), strict=True)]
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def _names(folders: Sequence[AnyPath]) -> list[str]:
     """The last parts of the paths, as many as tell them apart."""
     depth = 1
     while True:
@@ -67,7 +68,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
         depth += 1
 
 
-def _read(workdir: Path, name: str) -> Run:
+def _read(workdir: AnyPath, name: str) -> Run:
     path = workdir / "config.json"
     try:
         config = dict(json.loads(path.read_text()))
@@ -94,7 +95,7 @@ def _read(workdir: Path, name: str) -> Run:
     )
 
 
-def write_comparison(runs: Sequence[Run], path: Path) -> None:
+def write_comparison(runs: Sequence[Run], path: AnyPath) -> None:
     """Writes the page, whole or not at all. All differences are to the first run.
 
     Args:

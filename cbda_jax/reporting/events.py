@@ -7,15 +7,20 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from tensorboardX.proto import event_pb2, summary_pb2
 from tensorboardX.record_writer import masked_crc32c
 
+from cbda_jax.stores import AnyPath, GrowingObject
+
 
 class EventFile:
     """One event file. What a call writes has left the process when it returns; else it raises.
+
+    In an object store it has by `flush`.
 
     tensorboardX's own writer hands events to a thread that dies of a full disk, and the run then
     waits for that thread without end.
@@ -28,13 +33,17 @@ class EventFile:
         OSError: the file cannot be made or written to; also by all methods.
     """
 
-    def __init__(self, folder: Path, *, purge_step: int):
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: AnyPath, *, purge_step: int):
         now = time.time()
         # TensorBoard reads files in the order of the seconds in their names.
         name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
-        # Unbuffered: a buffer that cannot be written raises again when it is closed.
-        self._file = (folder / name).open("xb", buffering=0)
+        self._file: FileIO | GrowingObject
+        if isinstance(folder, Path):
+            folder.mkdir(parents=True, exist_ok=True)
+            # Unbuffered: a buffer that cannot be written raises again when it is closed.
+            self._file = (folder / name).open("xb", buffering=0)
+        else:
+            self._file = GrowingObject(folder / name)
         self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(event_pb2.Event(wall_time=now, step=purge_step, session_log=start))
@@ -47,6 +56,10 @@ class EventFile:
         ]
         summary = summary_pb2.Summary(value=values)
         self._write(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
+
+    def flush(self) -> None:
+        """Writes what an object store does not have yet."""
+        self._file.flush()
 
     def close(self) -> None:
         """Closes the file. May be called twice."""

@@ -5,7 +5,6 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -19,6 +18,7 @@ from cbda_jax.annotation.query_log import Queries
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import IGNORE, paint
 from cbda_jax.reporting.tables import count
+from cbda_jax.stores import AnyPath
 
 _BYTES = 2_000_000  # of all pictures together, so that the report can be sent around
 _NAME = re.compile(r"round_(\d+)_.+\.npz")
@@ -102,7 +102,7 @@ def picture(
 
 
 def entries(
-    folder: Path,
+    folder: AnyPath,
     log: Sequence[Queries],
     palette: UInt8[np.ndarray, "classes 3"],
     radius: int,
@@ -158,7 +158,7 @@ def asked(
     ]
 
 
-def last_pictures(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+def last_pictures(folder: AnyPath) -> dict[str, dict[str, np.ndarray]]:
     """What the gallery has of each image from the last round that it was kept for, by image id.
 
     Raises:
@@ -167,7 +167,7 @@ def last_pictures(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     return {image_id: by[max(by)] for image_id, by in _by_image(folder).items()}
 
 
-def _by_image(folder: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+def _by_image(folder: AnyPath) -> dict[str, dict[int, dict[str, np.ndarray]]]:
     files: dict[str, dict[int, dict[str, np.ndarray]]] = {}
     for path in sorted(folder.glob("round_*.npz")) if folder.is_dir() else ():
         if match := _NAME.fullmatch(path.name):
@@ -176,7 +176,7 @@ def _by_image(folder: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
     return files
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def _load(path: AnyPath) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = dict(arrays)

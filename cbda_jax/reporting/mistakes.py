@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Int64, Integer, UInt8
 
 from cbda_jax.errors import InputError
 from cbda_jax.files import read_npz, write_npz
+from cbda_jax.stores import AnyPath, to_path
 
 
 class Worst(NamedTuple):
@@ -50,7 +50,7 @@ class LastEvaluation(NamedTuple):
     worst: Sequence[int] = ()
 
 
-def write_last(workdir: Path, split: str, last: LastEvaluation) -> None:
+def write_last(workdir: AnyPath, split: str, last: LastEvaluation) -> None:
     """Writes the counts, in place of earlier ones, whole or not at all.
 
     Raises:
@@ -67,7 +67,7 @@ def write_last(workdir: Path, split: str, last: LastEvaluation) -> None:
     )
 
 
-def read_last(workdir: Path, split: str) -> LastEvaluation | None:
+def read_last(workdir: AnyPath, split: str) -> LastEvaluation | None:
     """The counts of the last evaluation of a split; None where none were written.
 
     Raises:
@@ -87,7 +87,7 @@ def read_last(workdir: Path, split: str) -> LastEvaluation | None:
     )
 
 
-def write_worst(workdir: Path, split: str, index: int, worst: Worst) -> None:
+def write_worst(workdir: AnyPath, split: str, index: int, worst: Worst) -> None:
     """Writes one of the worst images, whole or not at all.
 
     Raises:
@@ -102,7 +102,7 @@ def write_worst(workdir: Path, split: str, index: int, worst: Worst) -> None:
     )
 
 
-def read_worst(workdir: Path, split: str, index: int) -> Worst | None:
+def read_worst(workdir: AnyPath, split: str, index: int) -> Worst | None:
     """One of the worst images; None where it was not written.
 
     Raises:
@@ -115,12 +115,12 @@ def read_worst(workdir: Path, split: str, index: int) -> Worst | None:
     return Worst(str(found["image_id"]), found["image"], found["label"], found["prediction"])
 
 
-def _path(workdir: Path, split: str, index: int | None = None) -> Path:
+def _path(workdir: AnyPath, split: str, index: int | None = None) -> AnyPath:
     place = "" if index is None else f"_{index:05d}"
-    return Path(workdir) / "evaluation" / f"{split.replace('/', '_')}{place}.npz"
+    return to_path(workdir) / "evaluation" / f"{split.replace('/', '_')}{place}.npz"
 
 
-def _read(path: Path, names: set[str]) -> dict[str, np.ndarray]:
+def _read(path: AnyPath, names: set[str]) -> dict[str, np.ndarray]:
     try:
         found = read_npz(path)
     except (OSError, ValueError) as error:

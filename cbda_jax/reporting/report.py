@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from cbda_jax.reporting.tables import (
     small_percent,
 )
 from cbda_jax.reporting.writers import read_metrics
+from cbda_jax.stores import AnyPath, to_path
 
 _LOWEST = 3  # classes named in a sentence
 
 
 def write_report(
-    workdir: Path,
+    workdir: AnyPath,
     *,
     class_names: Sequence[str],
     palette: UInt8[np.ndarray, "classes 3"],
@@ -41,7 +41,7 @@ def write_report(
     analysis: Mapping[str, Any] | None = None,
     answered_by: Sequence[Mapping[str, Any]] = (),
     history: Sequence[Mapping[str, Any]] = (),
-) -> Path:
+) -> AnyPath:
     """Writes `report/index.html` from the files of a run, whole or not at all.
 
     Reads `metrics.jsonl`, `queries/`, `gallery/` and `evaluation/`; what is not there is left out,
@@ -69,7 +69,7 @@ def write_report(
     Raises:
         InputError: a file of the run is corrupt, or the report cannot be written.
     """
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
     records = read_metrics(workdir)
     evaluations = last_of(records, "evaluation", "split", "step")
     rounds = last_of(records, "round", "round")

@@ -14,12 +14,12 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from cbda_jax import console
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
+from cbda_jax.stores import AnyPath
 
 _PROJECT = "cbda_jax"
 _NEEDS = {"mlflow": ("mlflow", "sqlalchemy", "alembic"), "wandb": ("wandb",)}
@@ -34,7 +34,7 @@ class Backend(Protocol):
         """Numbers of a training step, by tag."""
         ...
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: AnyPath) -> None:
         """A folder of files, small ones."""
         ...
 
@@ -67,7 +67,7 @@ class Tracker:
         config: values by the names of fields, told when the run of the tracker is made.
     """
 
-    def __init__(self, name: str, workdir: Path, config: Mapping[str, Any]):
+    def __init__(self, name: str, workdir: AnyPath, config: Mapping[str, Any]):
         self._name = name
         self._backend: Backend | None = None
         self._finished = False
@@ -79,7 +79,7 @@ class Tracker:
         if (backend := self._backend) is not None and numbers:
             self._attempt(lambda: backend.log(step, numbers))
 
-    def finish(self, folder: Path) -> None:
+    def finish(self, folder: AnyPath) -> None:
         """Keeps the report's folder; the run has ended."""
         self._finished = True
         if (backend := self._backend) is not None:
@@ -91,7 +91,7 @@ class Tracker:
             self._attempt(lambda: backend.close(finished=self._finished))
         self._backend = None
 
-    def _open(self, workdir: Path, config: Mapping[str, Any]) -> None:
+    def _open(self, workdir: AnyPath, config: Mapping[str, Any]) -> None:
         path = workdir / "tracker.json"
         known = dict(json.loads(path.read_text())) if path.exists() else {}
         backend, known[self._name] = _BACKENDS[self._name](
@@ -126,7 +126,7 @@ class _MLflow:
 
     @classmethod
     def open(
-        cls, workdir: Path, known: Mapping[str, str] | None, config: Mapping[str, Any]
+        cls, workdir: AnyPath, known: Mapping[str, str] | None, config: Mapping[str, Any]
     ) -> tuple["_MLflow", dict[str, str]]:
         # Minutes of retries would be minutes without training; and nothing goes out unasked.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -165,7 +165,7 @@ class _MLflow:
         for start in range(0, len(metrics), self._BATCH):
             self._client.log_batch(self._run_id, metrics=metrics[start : start + self._BATCH])
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: AnyPath) -> None:
         self._client.log_artifacts(self._run_id, str(folder), folder.name)
 
     def close(self, *, finished: bool) -> None:
@@ -186,7 +186,7 @@ class _Wandb:
 
     @classmethod
     def open(
-        cls, workdir: Path, known: Mapping[str, str] | None, config: Mapping[str, Any]
+        cls, workdir: AnyPath, known: Mapping[str, str] | None, config: Mapping[str, Any]
     ) -> tuple["_Wandb", dict[str, str]]:
         wandb = importlib.import_module("wandb")
         ident = uuid.uuid4().hex[:12] if known is None else known["id"]
@@ -208,7 +208,7 @@ class _Wandb:
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         self._run.log({**numbers, "step": step})
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: AnyPath) -> None:
         artifact = self._wandb.Artifact(f"{folder.name}-{self._run.id}", type=folder.name)
         artifact.add_dir(str(folder))
         self._run.log_artifact(artifact)

@@ -13,14 +13,16 @@ from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
 from cbda_jax.reporting.events import EventFile
 from cbda_jax.reporting.trackers import Tracker
+from cbda_jax.stores import AnyPath, GrowingObject, to_path
 
 
 class MetricWriter:
     """Appends records to `metrics.jsonl` and mirrors their numbers to `tensorboard/`.
 
     Every record is one line, flushed as it is written, so that a killed process loses at most the
-    line it was writing. Opening repairs the file for a resumed run: an incomplete last line goes,
-    and so do the records that the run is about to make again, so that a step is never there twice.
+    line it was writing; in an object store, what it wrote since the last `flush`. Opening repairs
+    the file for a resumed run: an incomplete last line goes, and so do the records that the run is
+    about to make again, so that a step is never there twice.
 
     Args:
         workdir: the folder of the run; made if need be.
@@ -37,7 +39,7 @@ class MetricWriter:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: AnyPath,
         *,
         resume_step: int,
         last_step: int = 0,
@@ -45,11 +47,12 @@ class MetricWriter:
         tracker: Tracker | None = None,
     ):
         self._tracker = tracker if enabled else None
-        self._file: FileIO | None = None
+        self._file: FileIO | GrowingObject | None = None
         self._events: EventFile | None = None
         self._path = _path(workdir)
         if not enabled:
             return
+        kept = b""
         if self._path.exists():
             content = self._path.read_bytes()
             records = _parse(content, self._path)
@@ -62,9 +65,12 @@ class MetricWriter:
             if kept != content:
                 write_bytes(self._path, kept)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Unbuffered: a buffer that cannot be written raises again when it is closed.
-            self._file = self._path.open("ab", buffering=0)
+            if isinstance(self._path, Path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                # Unbuffered: a buffer that cannot be written raises again when it is closed.
+                self._file = self._path.open("ab", buffering=0)
+            else:
+                self._file = GrowingObject(self._path, kept)
             # TensorBoard hides the events that an earlier process wrote from this step on.
             self._events = EventFile(self._path.parent / "tensorboard", purge_step=resume_step + 1)
         except OSError as error:
@@ -103,7 +109,22 @@ class MetricWriter:
                 numbers |= {tag.replace(kind, "final", 1): value for tag, value in numbers.items()}
             self._tracker.log(int(step), numbers)
 
-    def finish(self, folder: Path) -> None:
+    def flush(self) -> None:
+        """Brings what was written to where others see it, and a resumed run does.
+
+        On a disk it is there already; an object is written every half minute besides.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        try:
+            for file in (self._file, self._events):
+                if file is not None:
+                    file.flush()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def finish(self, folder: AnyPath) -> None:
         """Says that the run has ended; the tracker keeps the folder of its report."""
         if self._tracker is not None:
             self._tracker.finish(folder)
@@ -114,10 +135,13 @@ class MetricWriter:
             self._tracker.close()
         file, events = self._file, self._events
         self._file = self._events = None
-        if events is not None:
-            events.close()
-        if file is not None:
-            file.close()
+        try:
+            if events is not None:
+                events.close()
+            if file is not None:
+                file.close()
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def __enter__(self) -> "MetricWriter":
         return self
@@ -137,7 +161,7 @@ class MetricWriter:
         )
 
 
-def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+def read_metrics(workdir: AnyPath) -> list[dict[str, Any]]:
     """The records of a run in the order in which they were written; none where there is no file.
 
     An incomplete last line, which a killed process leaves, is passed over.
@@ -149,15 +173,15 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     return _parse(path.read_bytes(), path) if path.exists() else []
 
 
-def _path(workdir: Path) -> Path:
-    return Path(workdir) / "metrics.jsonl"
+def _path(workdir: AnyPath) -> AnyPath:
+    return to_path(workdir) / "metrics.jsonl"
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
     return json_text(record).encode() + b"\n"
 
 
-def _parse(content: bytes, path: Path) -> list[dict[str, Any]]:
+def _parse(content: bytes, path: AnyPath) -> list[dict[str, Any]]:
     records = []
     lines = content.split(b"\n")
     # A whole file ends in a newline; whatever stands behind the last one was cut off.

@@ -1,7 +1,6 @@
 """The part of the report on what the network still gets wrong."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,6 +12,7 @@ from cbda_jax.label_space import IGNORE, paint
 from cbda_jax.reporting import gallery, label_plots, mistakes
 from cbda_jax.reporting.plots import STYLE
 from cbda_jax.reporting.tables import percent
+from cbda_jax.stores import AnyPath
 
 WRONG = "#d55e00"
 """Of pixels predicted wrong, over grey: told from it by everyone, and in print."""
@@ -88,7 +88,7 @@ def confusion_figure(
 
 
 def worst_entries(
-    workdir: Path,
+    workdir: AnyPath,
     split: str,
     last: mistakes.LastEvaluation,
     class_names: Sequence[str],
@@ -168,7 +168,7 @@ def mistaken(worst: mistakes.Worst) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def section(
-    workdir: Path,
+    workdir: AnyPath,
     result: Mapping[str, Any] | None,
     class_names: Sequence[str],
     palette: UInt8[np.ndarray, "classes 3"],

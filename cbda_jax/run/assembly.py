@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from cbda_jax import annotation, console, models, sharding, training
 from cbda_jax.config import data_sets, method_of
-from cbda_jax.data import pipeline, prepare, records
+from cbda_jax.data import mirror, pipeline, prepare, records
 from cbda_jax.data.sampling import DrawOrder
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
@@ -23,6 +23,7 @@ from cbda_jax.methods import FIELDS, Method, changed, contradictions, get_method
 from cbda_jax.reporting import trackers
 from cbda_jax.run import checks, pretrained
 from cbda_jax.runtime import hosts
+from cbda_jax.stores import AnyPath, to_path
 
 Config = Any
 """An `ml_collections.ConfigDict`, whose fields have no static type; see `cbda_jax.config`."""
@@ -233,11 +234,11 @@ def location(config: Config, role: str) -> dict[str, Any]:
     files = {data.source: data.source_files, data.target: data.target_files}.get(data[role])
     if files:
         options["files"] = Path(files).expanduser()
-    return {"data_dir": Path(data.dir).expanduser(), **options}
+    return {"data_dir": mirror.local(to_path(data.dir, "data.dir"), data.cache), **options}
 
 
 def create_oracle(
-    config: Config, workdir: Path, pool: records.Records, space: LabelSpace
+    config: Config, workdir: AnyPath, pool: records.Records, space: LabelSpace
 ) -> annotation.Oracle:
     """Who answers what the run asks; nobody else makes an oracle.
 

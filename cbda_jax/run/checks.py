@@ -12,6 +12,7 @@ from cbda_jax import acquisition, console
 from cbda_jax.data import prepare
 from cbda_jax.errors import InputError, near
 from cbda_jax.methods import Method
+from cbda_jax.stores import to_path
 
 
 @runtime_checkable
@@ -103,14 +104,14 @@ def check_pretrained(path: str) -> None:
     Raises:
         InputError: it is not there, or the folder holds no checkpoints.
     """
-    found = Path(path).expanduser()
+    found = to_path(path, "pretrained")
     if found.is_dir():
         if not (found / "checkpoints").is_dir():
             raise InputError(
                 f"pretrained: {found} is a folder without checkpoints/, expected the workdir of a "
                 "run, or a .safetensors or .pth file"
             )
-    elif not found.is_file():
+    elif not (isinstance(found, Path) and found.is_file()):
         raise InputError(
             f"pretrained: {found} not found, expected a .safetensors or .pth file or the workdir "
             "of a run; get the weights (docs/guide/weights.md), or set pretrained to an empty text "

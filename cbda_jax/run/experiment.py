@@ -2,7 +2,6 @@
 
 import functools
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,12 @@ from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts, lock
 from cbda_jax.runtime.preemption import Preemption
+from cbda_jax.stores import AnyPath
 
 
 def run(
     config: assembly.Config,
-    folder: Path,
+    folder: AnyPath,
     *,
     mode: str = "train",
     profile: int = 0,
@@ -108,7 +108,7 @@ def run(
                 experiment.acquire_only()
 
 
-def _record(folder: Path, config: assembly.Config, extended: extension.Extension | None) -> None:
+def _record(folder: AnyPath, config: assembly.Config, extended: extension.Extension | None) -> None:
     """Makes the config that of the run; what one that was extended came to is kept."""
     if extended is None:
         workdir.claim(folder, config, write=True)
@@ -130,7 +130,7 @@ class Experiment:
         folder: the workdir.
     """
 
-    def __init__(self, parts: assembly.Parts, rounds: Rounds, trainer: Trainer, folder: Path):
+    def __init__(self, parts: assembly.Parts, rounds: Rounds, trainer: Trainer, folder: AnyPath):
         self.parts = parts
         self.config = parts.config
         self.rounds = rounds
@@ -300,7 +300,7 @@ class Experiment:
         return bool(hosts.of_first(found))
 
     def evaluate(
-        self, role: str, *, final: bool = False, out: Path | None = None
+        self, role: str, *, final: bool = False, out: AnyPath | None = None
     ) -> dict[str, Any]:
         """Scores a labelled split at native size; records and returns the figures (fractions).
 
@@ -317,7 +317,8 @@ class Experiment:
             height, width = data.native_sizes[index].tolist()
             native = images.resize_label(prediction, (height, width))
             content = labels.write(native, data.encoding, space)
-            write_bytes(Path(out or "") / f"{data.ids[index]}_pred.png", content)
+            assert out is not None
+            write_bytes(out / f"{data.ids[index]}_pred.png", content)
 
         with console.progress(
             len(data), f"evaluate {name}", unit="image", enabled=final
@@ -398,6 +399,7 @@ class Experiment:
         self.trainer.checkpoints.wait()
         if not hosts.is_first():
             return
+        self.trainer.metrics.flush()
         outcome.conclude(
             self.folder,
             values,

@@ -3,15 +3,15 @@
 import contextlib
 import datetime
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cbda_jax import __version__, annotation
-from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.checkpoints import open_checkpoints
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.run import checks, workdir
 from cbda_jax.run.workdir import Difference
+from cbda_jax.stores import AnyPath
 
 _OF_ROUNDS = ("acquisition.budget", "acquisition.rounds")
 
@@ -45,7 +45,7 @@ class Extension(NamedTuple):
         return f"extended at step {self.step:,}, after {self.rounds} rounds ({changed})"
 
 
-def find(folder: Path, config: Any) -> tuple[Difference, ...]:
+def find(folder: AnyPath, config: Any) -> tuple[Difference, ...]:
     """The fields in which a config extends the run of a workdir; none where it is the same.
 
     Raises:
@@ -62,7 +62,7 @@ def find(folder: Path, config: Any) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def prepare(folder: Path, config: Any, method: Method) -> Extension | None:
+def prepare(folder: AnyPath, config: Any, method: Method) -> Extension | None:
     """Checks what a config makes of what a run has done; changes nothing.
 
     Args:
@@ -81,7 +81,7 @@ def prepare(folder: Path, config: Any, method: Method) -> Extension | None:
         return None
     result = workdir.read_result(folder)
     where = config.checkpoint.dir or folder / "checkpoints"
-    with contextlib.closing(Checkpoints(where, writable=False)) as checkpoints:
+    with contextlib.closing(open_checkpoints(where, writable=False)) as checkpoints:
         step = checkpoints.latest or 0
         if result is not None and step != result["evaluation"]["step"]:
             raise InputError(
@@ -138,7 +138,7 @@ def check(
         )
 
 
-def record(folder: Path, extended: Extension) -> None:
+def record(folder: AnyPath, extended: Extension) -> None:
     """Makes the extension part of the run: from now on the same command goes on with it.
 
     Raises:

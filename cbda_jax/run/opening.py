@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from cbda_jax import reporting
-from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.checkpoints import open_checkpoints
 from cbda_jax.config import flat
 from cbda_jax.reporting.trackers import Tracker
 from cbda_jax.run import assembly, checks
@@ -15,11 +14,12 @@ from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts
 from cbda_jax.runtime.preemption import Preemption
 from cbda_jax.runtime.trace import StepTrace
+from cbda_jax.stores import AnyPath
 
 _WAIT_S = 5.0  # between two looks for the answers of people
 
 
-def open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool, settled: int = 0) -> Rounds:
+def open_rounds(parts: assembly.Parts, folder: AnyPath, *, wait: bool, settled: int = 0) -> Rounds:
     """What was asked and answered so far.
 
     Args:
@@ -65,7 +65,7 @@ def open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool, settled: int
 def open_trainer(
     parts: assembly.Parts,
     rounds: Rounds,
-    folder: Path,
+    folder: AnyPath,
     preemption: Preemption,
     check_writable: Callable[[], None],
     *,
@@ -90,7 +90,7 @@ def open_trainer(
         InputError: the checkpoints cannot be used, or rounds are missing that one was trained with.
     """
     config = parts.config
-    checkpoints = Checkpoints(
+    checkpoints = open_checkpoints(
         config.checkpoint.dir or folder / "checkpoints",
         keep=config.checkpoint.keep,
         writable=mode != "evaluate",

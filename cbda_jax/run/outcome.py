@@ -5,7 +5,6 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from cbda_jax.label_space import LabelSpace
 from cbda_jax.reporting.mistakes import LastEvaluation, Worst, write_last, write_worst
 from cbda_jax.run.workdir import Difference, write_json
 from cbda_jax.runtime import hosts
+from cbda_jax.stores import AnyPath
 
 
 def figures(
@@ -54,8 +54,8 @@ def figures(
 
 
 def evaluation_folder(
-    workdir: Path, step: int, dataset: str, changed: Sequence[Difference]
-) -> Path:
+    workdir: AnyPath, step: int, dataset: str, changed: Sequence[Difference]
+) -> AnyPath:
     """Where an evaluation of a checkpoint goes: the same one always to the same folder.
 
     Args:
@@ -72,7 +72,7 @@ def evaluation_folder(
 
 
 def write_evaluation(
-    out: Path,
+    out: AnyPath,
     values: Mapping[str, Any],
     *,
     settings: Mapping[str, Any],
@@ -98,7 +98,7 @@ def write_evaluation(
 
 
 def keep_mistakes(
-    workdir: Path,
+    workdir: AnyPath,
     data: Records,
     mistakes: evaluation.Mistakes,
     confusion: Int64[np.ndarray, "classes classes"],
@@ -132,7 +132,7 @@ def keep_mistakes(
 
 
 def conclude(
-    workdir: Path,
+    workdir: AnyPath,
     values: dict[str, Any],
     *,
     settings: Mapping[str, Any],

@@ -12,11 +12,13 @@ from cbda_jax.config import check, data_sets
 from cbda_jax.data import images, labels, pipeline, prepare
 from cbda_jax.data.encoding import LabelEncoding
 from cbda_jax.data.image_folder import ImageFolder
+from cbda_jax.errors import InputError
 from cbda_jax.files import check_new_folder, write_bytes
 from cbda_jax.label_space import LabelSpace
 from cbda_jax.run import assembly, checks, trained
 from cbda_jax.run.evaluator import Evaluator
 from cbda_jax.runtime import hosts
+from cbda_jax.stores import AnyPath
 
 _LABEL_SHARE = 0.5  # of an overlay; the rest is the photograph
 
@@ -33,9 +35,9 @@ class Predicted(pipeline.SizedRecords, Protocol):
 
 def predict(
     config: assembly.Config,
-    folder: Path,
-    images_in: Path | None = None,
-    out: Path | None = None,
+    folder: AnyPath,
+    images_in: AnyPath | None = None,
+    out: AnyPath | None = None,
 ) -> None:
     """Writes the predictions of a folder of images, or of `data.test`, which needs no labels.
 
@@ -130,8 +132,12 @@ def overlay(
     return mixed.round().astype(np.uint8)
 
 
-def _open(config: assembly.Config, images_in: Path | None) -> Predicted:
+def _open(config: assembly.Config, images_in: AnyPath | None) -> Predicted:
     if images_in is not None:
+        if not isinstance(images_in, Path):
+            raise InputError(
+                f"--images: {images_in} found, expected a folder on a disk; copy the images there"
+            )
         return ImageFolder(images_in.expanduser(), tuple(config.data.target_size))
 
     def look() -> None:

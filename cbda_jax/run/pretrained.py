@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import jax
 from flax import nnx
 
-from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.checkpoints import open_checkpoints
 from cbda_jax.config import data_sets
 from cbda_jax.errors import InputError, near
 from cbda_jax.models import heads, layouts, torch_files, torch_names, weights
 from cbda_jax.run import workdir
+from cbda_jax.stores import AnyPath, to_path
 
 Create = Callable[[int], nnx.Module]
 """Makes the network of a run with so many classes; is traced only."""
@@ -56,8 +57,12 @@ def load(config: Any, model: nnx.Module, create: Create, *, whole: bool = False)
         InputError: they cannot be read, or do not fit; every class has to have its logits, and some
             have none.
     """
-    path = Path(config.pretrained).expanduser()
-    start = (_of_run if path.is_dir() else _of_file)(config, path, model, create)
+    path = to_path(config.pretrained, "pretrained")
+    # `checks.check_pretrained` has refused files in stores.
+    if isinstance(path, Path) and not path.is_dir():
+        start = _of_file(config, path, model, create)
+    else:
+        start = _of_run(config, path, model, create)
     if start.random and (whole or config.pretrained_part == "all"):
         asked = "it is to predict without training" if whole else "pretrained_part is 'all'"
         raise InputError(
@@ -80,8 +85,8 @@ def check(config: Any, create: Create) -> None:
     Raises:
         InputError: as `load`.
     """
-    path = Path(config.pretrained).expanduser()
-    if path.is_file():
+    path = to_path(config.pretrained, "pretrained")
+    if isinstance(path, Path) and path.is_file():
         fit = _fit(config, path, nnx.eval_shape(lambda: create(_count(config))), create)
         weights.matches(fit.model, fit.checkpoint, part=fit.part, where=fit.where)
 
@@ -168,7 +173,7 @@ def _said(
     return named if named is not None and len(named) == count else None
 
 
-def _of_run(config: Any, path: Path, model: nnx.Module, create: Create) -> Start:
+def _of_run(config: Any, path: AnyPath, model: nnx.Module, create: Create) -> Start:
     """Of the latest checkpoint of another run."""
     ours = data_sets.space(config).classes
     theirs = ours
@@ -181,7 +186,7 @@ def _of_run(config: Any, path: Path, model: nnx.Module, create: Create) -> Start
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         (params, frozen),
     )
-    with contextlib.closing(Checkpoints(path / "checkpoints", writable=False)) as checkpoints:
+    with contextlib.closing(open_checkpoints(path / "checkpoints", writable=False)) as checkpoints:
         _, params, frozen = checkpoints.restore_network(*placed)
     other = nnx.merge(graphdef, params, frozen)
     if config.pretrained_part == "backbone":

@@ -5,7 +5,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,6 +18,7 @@ from cbda_jax.methods import Method
 from cbda_jax.run import budget as budgets
 from cbda_jax.run.acquirer import Target
 from cbda_jax.runtime import hosts
+from cbda_jax.stores import AnyPath
 from cbda_jax.training import TrainState
 
 
@@ -105,7 +105,7 @@ class Rounds:
 
     def __init__(
         self,
-        workdir: Path,
+        workdir: AnyPath,
         pool: Pool,
         space: LabelSpace,
         oracle: annotation.Oracle,

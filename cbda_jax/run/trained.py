@@ -1,7 +1,6 @@
 """A trained network alone: of a run's latest checkpoint, or of a file of weights."""
 
 import contextlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +9,9 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from cbda_jax import console, sharding
-from cbda_jax.checkpoints import Checkpoints
+from cbda_jax.checkpoints import open_checkpoints
 from cbda_jax.run import assembly, checks, pretrained, workdir
+from cbda_jax.stores import AnyPath
 from cbda_jax.training import TrainState
 
 
@@ -33,7 +33,7 @@ class Trained(NamedTuple):
         return nnx.merge(self.graphdef, self.state.params, self.state.frozen, copy=True)
 
 
-def restore(config: assembly.Config, folder: Path, num_classes: int, mesh: Mesh) -> Trained:
+def restore(config: assembly.Config, folder: AnyPath, num_classes: int, mesh: Mesh) -> Trained:
     """The network of a run's latest whole checkpoint. No other is made or read.
 
     Args:
@@ -52,7 +52,7 @@ def restore(config: assembly.Config, folder: Path, num_classes: int, mesh: Mesh)
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), parts
     )
     kept = config.checkpoint.dir or folder / "checkpoints"
-    with contextlib.closing(Checkpoints(kept, writable=False)) as checkpoints:
+    with contextlib.closing(open_checkpoints(kept, writable=False)) as checkpoints:
         step, params, frozen = checkpoints.restore_network(*shapes)
     return Trained(graphdef, _state(step, params, frozen))
 
@@ -74,7 +74,7 @@ def load(config: assembly.Config, num_classes: int, mesh: Mesh) -> Trained:
     return Trained(graphdef, sharding.replicate(mesh, _state(0, params, frozen)))
 
 
-def of(config: assembly.Config, folder: Path, num_classes: int, mesh: Mesh) -> Trained:
+def of(config: assembly.Config, folder: AnyPath, num_classes: int, mesh: Mesh) -> Trained:
     """That of the run of a workdir or, where there is none, of `pretrained`.
 
     Raises:

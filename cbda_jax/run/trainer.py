@@ -140,6 +140,8 @@ class Trainer:
         if self._losses:
             self._check_finite(self._losses)
         self.check_writable()
+        # Before the checkpoint: a run that goes on from it does not measure that again.
+        self.metrics.flush()
         self.checkpoints.save(self.step, self.state)
 
     def _compile(self, batch: training.Batch) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from cbda_jax.config import FIELDS, Change, Field, base, field_of, flat, settled
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
 from cbda_jax.runtime import lock
+from cbda_jax.stores import AnyPath, to_path
 
 # Beside the fields: what the files that they name hold, and how the run was extended.
 _CONTENTS, _HISTORY = "contents", "history"
@@ -39,7 +40,7 @@ class Difference(NamedTuple):
         return f"{self.name}: {self.there!r} there, {self.here!r} now"
 
 
-def claim(workdir: Path, config: Any, *, write: bool, mode: str = "train") -> None:
+def claim(workdir: AnyPath, config: Any, *, write: bool, mode: str = "train") -> None:
     """Records the config of a new run, or checks that a run found here has the same.
 
     Fields that say so in `cbda_jax.config` may differ.
@@ -85,7 +86,7 @@ EXTENDS = ("extend", "evaluate")
 """When fields may change that --extend may change."""
 
 
-def differences(workdir: Path, config: Any) -> list[Difference]:
+def differences(workdir: AnyPath, config: Any) -> list[Difference]:
     """The fields of a run in which a config differs, but for those that may whenever it goes on.
 
     Raises:
@@ -114,7 +115,7 @@ def differences(workdir: Path, config: Any) -> list[Difference]:
     return found
 
 
-def amend(workdir: Path, changed: Sequence[Difference], entry: Mapping[str, Any]) -> None:
+def amend(workdir: AnyPath, changed: Sequence[Difference], entry: Mapping[str, Any]) -> None:
     """Gives a run other values of some fields, and an entry in its history; both or neither.
 
     Args:
@@ -131,7 +132,7 @@ def amend(workdir: Path, changed: Sequence[Difference], entry: Mapping[str, Any]
     write_json(workdir / "config.json", values)
 
 
-def read_history(workdir: Path) -> list[dict[str, Any]]:
+def read_history(workdir: AnyPath) -> list[dict[str, Any]]:
     """What was changed of a run since it was begun, in order; empty where nothing was.
 
     Each entry has the `step` and the number of `rounds` it was made at, `changed`: the values
@@ -143,7 +144,7 @@ def read_history(workdir: Path) -> list[dict[str, Any]]:
     return [*_recorded(workdir).get(_HISTORY, [])] if (workdir / "config.json").exists() else []
 
 
-def _recorded(workdir: Path) -> dict[str, Any]:
+def _recorded(workdir: AnyPath) -> dict[str, Any]:
     path = workdir / "config.json"
     try:
         return dict(json.loads(path.read_text()))
@@ -164,13 +165,14 @@ def content_digest(path: str) -> str | None:
     Raises:
         InputError: it cannot be read.
     """
-    found = Path(path).expanduser()
+    found = to_path(path)
     try:
         if found.is_dir():
             return checkpoints.content_digest(found / "checkpoints")
         if not found.is_file():
             return None
-        with found.open("rb") as file:
+        # Files of weights are on a disk, also where runs are not.
+        with Path(found).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
@@ -178,7 +180,7 @@ def content_digest(path: str) -> str | None:
         ) from error
 
 
-def check_run(workdir: Path) -> None:
+def check_run(workdir: AnyPath) -> None:
     """Checks that there is a run to look at.
 
     Raises:
@@ -190,7 +192,7 @@ def check_run(workdir: Path) -> None:
         )
 
 
-def read_config(workdir: Path) -> Any:
+def read_config(workdir: AnyPath) -> Any:
     """The config of a run, as `cbda_jax.config` makes them.
 
     Raises:
@@ -229,7 +231,7 @@ def _put(config: Any, field: Field, name: str, value: Any) -> None:
         holder[names[-1]] = value
 
 
-def read_result(workdir: Path) -> dict[str, Any] | None:
+def read_result(workdir: AnyPath) -> dict[str, Any] | None:
     """What a finished run came to, None if it has not finished, or was extended since."""
     path = workdir / "result.json"
     if not path.exists():
@@ -238,7 +240,7 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
     return result if len(result.get(_HISTORY, [])) == len(read_history(workdir)) else None
 
 
-def put_aside(workdir: Path) -> Path | None:
+def put_aside(workdir: AnyPath) -> AnyPath | None:
     """Renames result and report of before a run was extended, so that new ones do not replace them.
 
     To `result_N.json` and `report/index_N.html`, N being the extensions that there were by then.
@@ -267,7 +269,7 @@ def put_aside(workdir: Path) -> Path | None:
     return aside
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     """Writes indented JSON, whole or not at all; numbers that are not finite are null."""
     text = json_text(value, indent=2, sort_keys=True) + "\n"
     write_bytes(path, text.encode())

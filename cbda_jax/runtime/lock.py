@@ -1,33 +1,31 @@
 """One run at a time in a workdir: the lock file, and what to remove after killed runs."""
 
-import errno
-import json
-import os
 import re
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from cbda_jax import console
+from cbda_jax import console, stores
 from cbda_jax.errors import InputError
 from cbda_jax.runtime import hosts, identity
+from cbda_jax.runtime.lock_files import DiskFiles, Files, Found, StoreFiles
+from cbda_jax.stores import AnyPath, reported, to_path
 
 NAME = "lock.json"
 # Files of `cbda_jax.files.write_atomic` and of this module that never got their name.
-_TEMPORARY = re.compile(rf"\..+\.[a-z0-9_]{{8}}\.tmp|\.{re.escape(NAME)}\.\w+\.claim")
+_TEMPORARY = re.compile(
+    rf"\..+\.[a-z0-9_]{{8}}\.tmp|\.+{re.escape(NAME)}\.[\w.]+\.(claim|beat|tmp)"
+)
 _UNFINISHED_SAVE = re.compile(r"\d+\.orbax-checkpoint-tmp.*")
-# File systems of object stores have no hard links.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
 def hold(
-    workdir: Path, *, beat_s: float | int = 30, stale_s: float | int = 180
+    workdir: AnyPath, *, beat_s: float | int = 30, stale_s: float | int = 180
 ) -> Iterator["WorkdirLock"]:
     """Holds the lock of a workdir in process 0; all processes of the run enter and leave together.
 
@@ -53,11 +51,14 @@ class WorkdirLock:
     An owner on this machine is looked up: it is gone if no process has its id and start time. The
     processes of another machine or container cannot be seen. Their sign of life is the time of the
     file, which the owner renews. Where that is neither new nor old, it is watched until it changes
-    or `stale_s` have passed, so that two machines need not agree on the time.
+    or `stale_s` have passed, so that two machines need not agree on the time. In an object store
+    the lock is a lease: `lock_files.StoreFiles`.
     """
 
-    def __init__(self, workdir: Path, *, beat_s: float | int = 30, stale_s: float | int = 180):
-        self.path = Path(workdir).absolute() / NAME
+    def __init__(self, workdir: AnyPath, *, beat_s: float | int = 30, stale_s: float | int = 180):
+        workdir = to_path(workdir)
+        self.path = (workdir.absolute() if isinstance(workdir, Path) else workdir) / NAME
+        self._files: Files = DiskFiles() if isinstance(self.path, Path) else StoreFiles()
         self._beat_s, self._stale_s = beat_s, stale_s
         self._owner: dict[str, Any] = {}
         self._made: list[Path] = []
@@ -73,16 +74,18 @@ class WorkdirLock:
         """
         folder = self.path.parent
         self._owner = identity.describe()
-        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if isinstance(folder, Path):
+                self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+                folder.mkdir(parents=True, exist_ok=True)
             self._take(self.path)
         except BaseException as error:
             self._owner = {}
             self._remove_made()
             if isinstance(error, OSError):
+                hint = "free some space" if isinstance(folder, Path) else "check the credentials"
                 raise InputError(
-                    f"cannot write {self.path}: {error.strerror or error}; free some space or name "
+                    f"cannot write {self.path}: {error.strerror or error}; {hint} or name "
                     "another --workdir; nothing already written has changed"
                 ) from error
             raise
@@ -91,9 +94,15 @@ class WorkdirLock:
     def check(self) -> None:
         """Checks that the lock has not been taken away, as from a machine that was asleep.
 
+        A lease is looked at now, since an object store lets everybody write who can.
+
         Raises:
             InputError: it has been; nothing more may be written. Only in the process that held it.
+                A store cannot be reached.
         """
+        if self._owner and not isinstance(self.path, Path):
+            with reported(self.path):
+                self._lost |= self._token(self.path) != self._owner["token"]
         if self._lost:
             raise InputError(
                 f"{self.path}: found gone or of another run, expected the lock of this one; this "
@@ -106,15 +115,15 @@ class WorkdirLock:
             return
         self._stop.set()
         self._heart.join()
-        if _token(self.path) == self._owner["token"]:
-            self.path.unlink(missing_ok=True)
+        if self._token(self.path) == self._owner["token"]:
+            self._files.remove(self.path, self._owner)
         self._owner = {}
         self._remove_made()
 
-    def _take(self, path: Path) -> None:
+    def _take(self, path: AnyPath) -> None:
         """Makes `path` ours: the lock, or the claim to replace a stale one."""
-        while (now := _create(path, self._owner)) is not None:
-            found = _read(path)
+        while (now := self._files.create(path, self._owner)) is not None:
+            found = self._files.read(path)
             if found is None:
                 continue
             if not self._is_stale(path, found, now):
@@ -123,16 +132,20 @@ class WorkdirLock:
             # becomes the new one; whoever comes later finds another lock than the one claimed.
             claim = path.with_name(f".{NAME}.{found.token}.claim")
             self._take(claim)
-            if _token(path) == found.token:
-                claim.replace(path)
+            if self._token(path) == found.token:
+                self._files.move(claim, path, self._owner)
                 if path == self.path:
                     console.say(
                         f"{path.parent}: taking over from {found.who}, which ended without a word"
                     )
                 return
-            claim.unlink(missing_ok=True)
+            self._files.remove(claim, self._owner)
 
-    def _is_stale(self, path: Path, found: "_Found", now: float) -> bool:
+    def _token(self, path: AnyPath) -> str | None:
+        found = self._files.read(path)
+        return None if found is None else found.token
+
+    def _is_stale(self, path: AnyPath, found: Found, now: float) -> bool:
         alive = identity.is_alive(found.owner)
         if alive is not None:
             return not alive
@@ -145,11 +158,11 @@ class WorkdirLock:
         end = time.monotonic() + left
         while time.monotonic() < end:
             time.sleep(min(1.0, self._beat_s / 4))
-            if _read(path) != found:
+            if self._files.read(path) != found:
                 return False
         return True
 
-    def _refusal(self, found: "_Found") -> InputError:
+    def _refusal(self, found: Found) -> InputError:
         return InputError(
             f"{self.path.parent} is in use by another run: {found.who}, since "
             f"{found.owner.get('since', 'unknown')} ({found.owner.get('command', 'unknown')}); "
@@ -160,10 +173,10 @@ class WorkdirLock:
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_s):
             try:
-                if _token(self.path) != self._owner["token"]:
+                if self._token(self.path) != self._owner["token"]:
                     self._lost = True
                     return
-                os.utime(self.path)
+                self._files.beat(self.path, self._owner)
             except OSError:
                 # A disk that cannot be reached for a while takes no lock away.
                 continue
@@ -176,69 +189,7 @@ class WorkdirLock:
                 return
 
 
-class _Found(NamedTuple):
-    """A lock file as it was read."""
-
-    token: str
-    owner: dict[str, Any]
-    time_ns: int
-
-    @property
-    def who(self) -> str:
-        return f"process {self.owner.get('pid', '?')} on {self.owner.get('host', '?')}"
-
-
-def _create(path: Path, owner: dict[str, Any]) -> float | None:
-    """Makes the file. If it is there already, gives the time of the file system, in seconds."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}.", suffix=".tmp")
-    temporary = Path(name)
-    text = (json.dumps(owner, indent=2) + "\n").encode()
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            try:
-                path.hardlink_to(temporary)
-            except FileExistsError:
-                # NFS: the link can be made although its answer was lost.
-                if os.fstat(file.fileno()).st_nlink == 2:
-                    return None
-                return os.fstat(file.fileno()).st_mtime
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                try:
-                    with path.open("xb") as alone:
-                        alone.write(text)
-                except FileExistsError:
-                    return os.fstat(file.fileno()).st_mtime
-    finally:
-        temporary.unlink(missing_ok=True)
-    return None
-
-
-def _read(path: Path) -> _Found | None:
-    """What the file says; None if there is no file."""
-    try:
-        with path.open("rb") as file:
-            time_ns = os.fstat(file.fileno()).st_mtime_ns
-            content = file.read()
-    except FileNotFoundError:
-        return None
-    try:
-        owner = json.loads(content)
-        return _Found(str(owner["token"]), owner, time_ns)
-    except (ValueError, TypeError, KeyError):
-        return _Found("unreadable", {}, time_ns)
-
-
-def _token(path: Path) -> str | None:
-    found = _read(path)
-    return None if found is None else found.token
-
-
-def remove_leftovers(workdir: Path) -> list[Path]:
+def remove_leftovers(workdir: AnyPath) -> list[AnyPath]:
     """Removes what a killed run was writing and nobody will finish. Call it holding the lock.
 
     These are temporary files in the folders of a run, and checkpoints that were not saved to the
@@ -251,7 +202,9 @@ def remove_leftovers(workdir: Path) -> list[Path]:
     Raises:
         InputError: something of it cannot be removed.
     """
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
+    if not isinstance(workdir, Path):
+        return _remove_objects(workdir)
     hidden = [*workdir.glob(".*")]
     for name in ("queries", "answers", "gallery", "report"):
         hidden += (workdir / name).rglob(".*")
@@ -267,4 +220,17 @@ def remove_leftovers(workdir: Path) -> list[Path]:
                 f"{path}: left by a killed run, cannot be removed ({error.strerror or error}); "
                 "check the permissions of the folder"
             ) from error
+    return [*removed]
+
+
+def _remove_objects(workdir: AnyPath) -> list[AnyPath]:
+    """The same in an object store: signs of life and claims of others, and checkpoints in part."""
+    removed = []
+    with reported(workdir):
+        held = StoreFiles().read(workdir / NAME)
+        own = f".{NAME}.{held.token if held else ''}.beat"
+        for path in workdir.glob(".*"):
+            if _TEMPORARY.fullmatch(path.name) and path.name != own:
+                stores.remove(path)
+                removed.append(path)
     return removed

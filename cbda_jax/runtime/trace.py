@@ -1,10 +1,13 @@
 """A trace of some training steps, for TensorBoard and Perfetto."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
+
+from cbda_jax.stores import AnyPath, is_store, upload_folder
 
 
 class StepTrace:
@@ -19,21 +22,28 @@ class StepTrace:
         skip: how many are made before, in which caches and buffers fill.
     """
 
-    def __init__(self, folder: Path, steps: int, skip: int = 3):
+    def __init__(self, folder: AnyPath, steps: int, skip: int = 3):
         self._folder = folder
         self._first, self._last = skip, skip + steps
         self._made = 0
         self._tracing = False
+        self._local = folder
+        self._kept = ExitStack()
 
     def step(self, number: int) -> AbstractContextManager[Any]:
         """Wraps one step: names it, and starts the trace before the first step that is wanted."""
         if self._first <= self._made < self._last and not self._tracing:
-            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            # The profiler knows folders alone.
+            self._kept = ExitStack()
+            self._local = self._folder
+            if is_store(self._folder):
+                self._local = Path(self._kept.enter_context(TemporaryDirectory()))
+            jax.profiler.start_trace(self._local, create_perfetto_trace=True)
             self._tracing = True
         self._made += 1
         return jax.profiler.StepTraceAnnotation("train", step_num=number)
 
-    def finish(self, results: Any, *, now: bool = False) -> Path | None:
+    def finish(self, results: Any, *, now: bool = False) -> AnyPath | None:
         """Ends the trace after the last of its steps.
 
         Args:
@@ -48,4 +58,7 @@ class StepTrace:
         jax.block_until_ready(results)
         jax.profiler.stop_trace()
         self._tracing = False
+        with self._kept:
+            if isinstance(self._local, Path) and self._local != self._folder:
+                upload_folder(self._local, self._folder)
         return self._folder / "plugins" / "profile"

@@ -29,6 +29,7 @@ BAD = {
     "deterministic": (1, "yes", None),
     "compilation_cache": (3, None),
     "data.dir": (3, None),
+    "data.cache": (3, None),
     "data.root": (3, None),
     "data.source_files": (("a", "b"), None),
     "data.target_files": (("a", "b"), None),

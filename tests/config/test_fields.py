@@ -20,7 +20,7 @@ def test_a_default_is_allowed_and_has_a_meaning(field):
 def test_what_a_result_depends_on_never_changes():
     free = {name for name, field in FIELDS.items() if field.change == "resume"}
     assert free == {
-        *("compilation_cache", "data.dir", "data.root", "data.threads"),
+        *("compilation_cache", "data.dir", "data.cache", "data.root", "data.threads"),
         *("checkpoint.every", "checkpoint.keep", "report.log_every"),
         *("report.gallery", "report.worst", "report.tracker"),
         *("annotation.redundancy", "annotation.hidden"),

@@ -32,6 +32,7 @@ def claimed(tmp_path):
 OTHER = {
     "compilation_cache": "elsewhere",
     "data.dir": "elsewhere",
+    "data.cache": "elsewhere",
     "data.root": "elsewhere",
     "data.threads": 5,
     "checkpoint.every": 77,

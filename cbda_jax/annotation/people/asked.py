@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.annotation.round_files import RESTORE
 from cbda_jax.errors import InputError
 from cbda_jax.files import write_bytes
+from cbda_jax.stores import AnyPath
 
 _VERSION = 1
 
@@ -36,12 +36,12 @@ class Asked:
     seed: int
 
 
-def asked_path(answers: Path, number: int) -> Path:
+def asked_path(answers: AnyPath, number: int) -> AnyPath:
     """The file about round `number` in the folder of the answers."""
     return answers / f"people_{number:02d}.json"
 
 
-def write_asked(answers: Path, asked: Asked) -> None:
+def write_asked(answers: AnyPath, asked: Asked) -> None:
     """Writes the file about a round, whole or not at all.
 
     Args:
@@ -70,7 +70,7 @@ def write_asked(answers: Path, asked: Asked) -> None:
     write_bytes(asked_path(answers, asked.round), text.encode())
 
 
-def read_asked(answers: Path, queries: Queries) -> Asked | None:
+def read_asked(answers: AnyPath, queries: Queries) -> Asked | None:
     """What a run has written about a round.
 
     Args:

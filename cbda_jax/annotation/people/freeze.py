@@ -14,6 +14,7 @@ from cbda_jax.annotation.people.tasks import Round
 from cbda_jax.annotation.query_log import QueryLog
 from cbda_jax.annotation.round_files import round_path
 from cbda_jax.errors import InputError
+from cbda_jax.stores import AnyPath, to_path
 
 LEDGER = "ledger.sqlite"
 """Name of the ledger of a run, in its folder of answers."""
@@ -22,7 +23,7 @@ _ATTEMPTS = 5
 
 
 def ledger_path(workdir: Path) -> Path:
-    """The ledger of a run."""
+    """The ledger of a run whose workdir is on a disk."""
     return Path(workdir) / "answers" / LEDGER
 
 
@@ -58,7 +59,7 @@ def answers_of(closed: Round) -> Answers:
     return answers
 
 
-def open_asked(ledger: Ledger, workdir: Path) -> Round | None:
+def open_asked(ledger: Ledger, workdir: AnyPath) -> Round | None:
     """The round that a run waits for; one that is closed already is frozen before.
 
     Args:
@@ -71,7 +72,7 @@ def open_asked(ledger: Ledger, workdir: Path) -> Round | None:
     Raises:
         InputError: queries, answers or the ledger cannot be read or written.
     """
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
     log = QueryLog(workdir / "queries")
     if not log.rounds:
         return None
@@ -93,7 +94,7 @@ def open_asked(ledger: Ledger, workdir: Path) -> Round | None:
     return found
 
 
-def close(open_round: Round, workdir: Path) -> Path:
+def close(open_round: Round, workdir: AnyPath) -> AnyPath:
     """Closes a round, settled or not, and freezes it: the run goes on with what was answered.
 
     Args:
@@ -110,7 +111,7 @@ def close(open_round: Round, workdir: Path) -> Path:
     return freeze(open_round, workdir)
 
 
-def freeze(closed: Round, workdir: Path) -> Path:
+def freeze(closed: Round, workdir: AnyPath) -> AnyPath:
     """Writes the answers to a closed round, unless they are there already.
 
     Args:
@@ -123,7 +124,7 @@ def freeze(closed: Round, workdir: Path) -> Path:
     Raises:
         InputError: the round is open, or the file cannot be written.
     """
-    workdir = Path(workdir)
+    workdir = to_path(workdir)
     if not closed.closed:
         raise InputError(
             f"round {closed.queries.round}: open found, expected a closed one; close it first"
@@ -153,7 +154,7 @@ def _is_gone(error: InputError) -> bool:
     return isinstance(error.__cause__, FileNotFoundError)
 
 
-def _answer_log(workdir: Path, log: QueryLog, asked: Asked) -> AnswerLog:
+def _answer_log(workdir: AnyPath, log: QueryLog, asked: Asked) -> AnswerLog:
     return AnswerLog(workdir / "answers", log, classes=asked.classes, sizes=asked.sizes)
 
 

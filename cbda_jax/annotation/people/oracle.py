@@ -28,7 +28,9 @@ class PeopleOracle:
     def __init__(self, setting: Setting):
         self._setting = setting
         self._answers = setting.workdir / "answers"
-        self._ledger = ledger_path(setting.workdir)
+        # Of a run in an object store, whoever serves the page has it on a disk of theirs.
+        workdir = setting.workdir
+        self._ledger = ledger_path(workdir) if isinstance(workdir, Path) else None
         self._seen: tuple[object, int] = (None, 0)
 
     def ask(self, queries: Queries) -> Answers | Pending:
@@ -64,7 +66,7 @@ class PeopleOracle:
     def _in_ledger(self, queries: Queries, asked: Asked) -> Answers | int:
         """The answers of a closed round; how many there are of an open one."""
         # A database is not to be opened there; what was answered elsewhere comes as a frozen file.
-        if not self._ledger.exists() or network_file_system(self._ledger):
+        if self._ledger is None or not self._ledger.exists() or network_file_system(self._ledger):
             return 0
         state = [queries.round, *map(_state, (self._ledger, Path(f"{self._ledger}-wal")))]
         if self._seen[0] == state:
