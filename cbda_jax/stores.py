@@ -132,6 +132,26 @@ def check_writable(path: AnyPath) -> None:
     remove(probe)
 
 
+def check_exclusive(folder: AnyPath) -> None:
+    """Checks that a store refuses to make an object that is there, as not every server does.
+
+    Raises:
+        OSError: it does not, or cannot be written to.
+    """
+    probe = folder / f".{os.getpid()}-{time.time_ns()}.tmp"
+    put(probe, b"one")
+    try:
+        create(probe, b"another")
+    except FileExistsError:
+        return
+    finally:
+        remove(probe)
+    raise OSError(
+        "the store writes over an object although it is told to make a new one alone "
+        "(If-None-Match), so that no lock can be there"
+    )
+
+
 def put(path: AnyPath, content: bytes | memoryview) -> None:
     """Writes an object, whole or not at all, over one that may be there.
 

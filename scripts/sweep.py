@@ -25,6 +25,7 @@ from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError
 from cbda_jax.runtime.lock import WorkdirLock
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted
+from cbda_jax.stores import is_store
 from cbda_jax.sweep import Plan, Workers, make_plan, run_all, schedule
 from cbda_jax.sweep.figures import write_figures
 from cbda_jax.sweep.table import collect, write_tables
@@ -58,6 +59,8 @@ def _sweep() -> int:
     sweep.common = {**sweep.common, **dict(map(_field, _COMMON.value))}
     plan = make_plan(sweep, _ARMS.value)
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    if is_store(_OUT.value or ""):
+        raise InputError(f"--out: {_OUT.value} found, expected a folder on a disk; name one")
     out = Path(_OUT.value or f"runs/{name}-sweep")
     results = Path(_RESULTS.value) if _RESULTS.value else out / "results"
     if _DRAW.value:

@@ -5,13 +5,21 @@ import json
 import signal
 
 import numpy as np
+import own_data
 import processes
 import pytest
 import scenes
+import tiny
 import waiting
+from answering import answer
 
 from cbda_jax import stores
+from cbda_jax.annotate import __main__ as program
+from cbda_jax.annotation import AnswersPending, people
 from cbda_jax.api import open_run
+from cbda_jax.errors import InputError
+from cbda_jax.run import experiment
+from cbda_jax.runtime.lock import WorkdirLock
 
 STEPS, ROUNDS = 10, (3, 6)
 
@@ -114,8 +122,9 @@ def test_killed_anywhere_it_ends_as_on_a_disk(bucket, on_a_disk, tmp_path):
     written = [name for name in stores.names(workdir) if name.startswith("evaluations/")]
     assert len(written) == 1 + 5
     run = open_run(str(workdir))
-    assert run.result == open_run(on_a_disk).result
-    assert len(run.queries) == len(ROUNDS)
+    assert run.result is not None
+    assert run.result["evaluation"] == here["evaluation"]
+    assert len(run.queries()) == len(ROUNDS)
 
 
 @pytest.mark.slow
@@ -145,3 +154,70 @@ def test_hosts_that_share_no_disk(bucket, on_a_disk, tmp_path):
     losses, alone = _losses(workdir), _losses(on_a_disk)
     assert losses.keys() == alone.keys()
     np.testing.assert_allclose(list(losses.values()), list(alone.values()), rtol=1e-4)
+
+
+def test_people_answer_a_run_in_a_store(bucket, tmp_path, monkeypatch, capsys):
+    tiny.use(monkeypatch)
+    own_data.write(tmp_path / "files" / "yard")
+    config = own_data.config_of(tmp_path)
+    config.method = "cbda"
+    config.acquisition.unit = "pixel"
+    config.acquisition.rounds = (1, 2)
+    config.acquisition.budget = 0.02
+    config.annotation.oracle = "ground_truth"
+    experiment.run(config, tmp_path / "truth")
+    config.annotation.oracle = "people"
+    workdir = bucket.folder() / "run"
+    # On a disk of whoever serves the page; the run never looks into it.
+    ledger_file = tmp_path / "ledger.sqlite"
+    for number in (1, 2):
+        with pytest.raises(AnswersPending):
+            experiment.run(config, workdir)
+        assert f"cbda_jax.annotate --workdir={workdir}" in capsys.readouterr().err
+        truth = tmp_path / "truth" / "answers" / f"round_{number:02d}.npz"
+        with np.load(truth) as arrays, people.Ledger(ledger_file) as ledger:
+            asked = people.open_asked(ledger, workdir)
+            assert asked is not None
+            while (task := asked.next("ada", now=0)) is not None:
+                given = arrays["patches"][task.query].tobytes()
+                guess = int(asked.queries.predicted[task.query])
+                shown = task.guess is not None
+                assert asked.record(
+                    answer(task.query, "ada", given, guess=guess, guess_shown=shown)
+                )
+            people.close(asked, workdir)
+    experiment.run(config, workdir)
+    here, there = (open_run(run).result for run in (str(workdir), tmp_path / "truth"))
+    assert here is not None
+    assert there is not None
+    assert here["evaluation"] == there["evaluation"]
+    assert not [name for name in stores.names(workdir) if "ledger" in name]
+    flags = [f"--workdir={workdir}", f"--ledger={ledger_file}"]
+    assert program.main([flags[0], "--close"]) == 2
+    assert "in an object store, found without --ledger" in capsys.readouterr().err
+    assert program.main([*flags, "--close"]) == 2
+    assert "no open round found" in capsys.readouterr().err
+    rows = tmp_path / "all.csv"
+    assert program.main([*flags, f"--export={rows}"]) == 0
+    assert len(rows.read_text().splitlines()) > 1
+
+
+def test_what_needs_a_disk_is_refused(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr("cbda_jax.reporting.trackers._NEEDS", {})
+    workdir = bucket.folder() / "run"
+    config = own_data.config_of(tmp_path)
+    config.report.tracker = "mlflow"
+    with pytest.raises(InputError, match=r"report\.tracker: 'mlflow' found with s3://.*on a disk"):
+        experiment.run(config, workdir)
+    config.report.tracker, config.pretrained = "", str(workdir)
+    with pytest.raises(InputError, match=r"pretrained: s3://.* not found, expected a .safetensors"):
+        experiment.run(config, workdir)
+    assert stores.names(workdir) == []
+
+
+def test_a_store_without_conditional_writes_is_refused(bucket, monkeypatch):
+    monkeypatch.setattr(stores, "create", stores.put)
+    workdir = bucket.folder() / "run"
+    with pytest.raises(InputError, match=r"lock.json: the store writes over an object although"):
+        WorkdirLock(workdir).acquire()
+    assert stores.names(workdir) == []

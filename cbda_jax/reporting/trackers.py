@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from cbda_jax import console
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
-from cbda_jax.stores import AnyPath
+from cbda_jax.stores import AnyPath, is_store
 
 _PROJECT = "cbda_jax"
 _NEEDS = {"mlflow": ("mlflow", "sqlalchemy", "alembic"), "wandb": ("wandb",)}
@@ -41,6 +41,20 @@ class Backend(Protocol):
     def close(self, *, finished: bool) -> None:
         """The process is done with it, and the run too, or only for now."""
         ...
+
+
+def check_workdir(name: str, workdir: AnyPath) -> None:
+    """Checks that a tracker has a disk for its own files.
+
+    Raises:
+        InputError: it has none.
+    """
+    if name and is_store(workdir):
+        raise InputError(
+            f"report.tracker: {name!r} found with {workdir}, in an object store, expected a "
+            "workdir on a disk, where trackers keep files of their own; leave the field out "
+            "(metrics.jsonl, TensorBoard's events and the report are in the store)"
+        )
 
 
 def check(name: str) -> None:

@@ -11,6 +11,7 @@ from cbda_jax.config import check, flat, settled
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
 from cbda_jax.files import write_bytes
+from cbda_jax.reporting import trackers
 from cbda_jax.run import assembly, checks, extension, opening, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
@@ -73,6 +74,8 @@ def run(
     if mode == "train" and result is not None and not changed:
         console.say(f"{folder}: this run has finished; nothing to do\n\n{result['table']}")
         return
+    if mode == "train":
+        trackers.check_workdir(config.report.tracker, folder)
     assembly.check_files(config, method, mode, begun=(folder / "config.json").exists())
     # Evaluation looks on, also at a run that goes on in another process.
     writes = mode != "evaluate"

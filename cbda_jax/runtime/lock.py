@@ -78,12 +78,14 @@ class WorkdirLock:
             if isinstance(folder, Path):
                 self._made = [path for path in (folder, *folder.parents) if not path.exists()]
                 folder.mkdir(parents=True, exist_ok=True)
+            else:
+                stores.check_exclusive(folder)
             self._take(self.path)
         except BaseException as error:
             self._owner = {}
             self._remove_made()
             if isinstance(error, OSError):
-                hint = "free some space" if isinstance(folder, Path) else "check the credentials"
+                hint = "free some space" if isinstance(folder, Path) else "check the store"
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror or error}; {hint} or name "
                     "another --workdir; nothing already written has changed"

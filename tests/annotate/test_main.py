@@ -111,6 +111,14 @@ def test_what_is_the_users_to_mend(make_run, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_a_second_ledger_is_refused(make_run, tmp_path, capsys):
+    run = make_run()
+    assert program.main([f"--workdir={run}", f"--ledger={tmp_path / 'other'}", "--close"]) == 2
+    said = capsys.readouterr().err
+    assert f"expected {ledger_path(run)}, where the run looks for it; leave it out" in said
+    assert program.main([f"--workdir={run}", f"--ledger={ledger_path(run)}", "--close"]) == 0
+
+
 def test_without_the_extra(make_run, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     line = refused(capsys, f"--workdir={make_run()}")
