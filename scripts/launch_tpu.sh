@@ -2,7 +2,7 @@
 # Runs `python -m cbda_jax.main` on every host of a Cloud TPU slice.
 #
 # The repository lies at the same path on every host, installed with `pip install -e '.[tpu]'`.
-# --workdir and --config.data.dir name places that all hosts share (a mounted disk or bucket).
+# --workdir and --config.data.dir name places that all hosts share (a mounted disk, or gs://BUCKET/...).
 set -euo pipefail
 
 usage() {
@@ -15,7 +15,7 @@ usage: launch_tpu.sh --name TPU --zone ZONE [--project PROJECT] [--folder FOLDER
   --project  of Google Cloud; by default the one that gcloud is set to
   --folder   of the repository on the hosts (default: cbda_jax, in the home folder)
   --stop     sends SIGTERM to a run that was started so: it saves and ends, to go on later
-  FLAGS      of cbda_jax.main: --config=... --workdir=/mnt/shared/runs/one ...
+  FLAGS      of cbda_jax.main: --config=... --workdir=gs://BUCKET/runs/one ...
 
 Exit status: that of ssh; 75 if the run was told to stop: the same command goes on with it.
 END

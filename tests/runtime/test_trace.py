@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from cbda_jax import stores
 from cbda_jax.runtime.trace import StepTrace
 
 
@@ -33,6 +34,15 @@ def test_the_steps_wanted_are_traced(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_a_run_that_ends_early_ends_its_trace(tmp_path):
     assert [number for number, _ in _make(StepTrace(tmp_path, steps=9, skip=1), steps=3)] == [2]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trace_for_a_store_is_uploaded(bucket):
+    folder = bucket.folder()
+    ((_, written),) = _make(StepTrace(folder, steps=1), steps=5)
+    names = stores.names(written)
+    assert {name.rpartition("/")[2] for name in names} >= {"perfetto_trace.json.gz"}
+    assert any(name.endswith(".xplane.pb") for name in names)
 
 
 def test_none_wanted_none_made(tmp_path):
