@@ -113,7 +113,8 @@ def reported(path: AnyPath) -> Iterator[None]:
         yield
     except Exception as error:
         said = reason(error) if is_store(path) else None
-        if said is None:
+        # What has the name of a file is of a disk.
+        if said is None or (isinstance(error, OSError) and error.filename is not None):
             raise
         raise InputError(
             f"{path}: the object store failed ({said}); check the address, the network and the "

@@ -137,7 +137,7 @@ def test_a_failed_write_leaves_what_was_there(bucket):
     assert path.read_bytes() == b"before"
 
 
-def test_a_store_that_fails_is_told_in_one_line(bucket, monkeypatch):
+def test_a_store_that_fails_is_told_in_one_line(bucket, tmp_path, monkeypatch):
     nowhere = stores.to_path("s3://nobucket/run")
     with pytest.raises(InputError, match=r"^cannot write s3://nobucket/run/a: The specified buc"):
         write_bytes(nowhere / "a", b"")
@@ -151,6 +151,9 @@ def test_a_store_that_fails_is_told_in_one_line(bucket, monkeypatch):
         stores.put(nowhere / "a", b"")
     with pytest.raises(ZeroDivisionError), stores.reported(nowhere):
         raise ZeroDivisionError
+    # A file on a disk that is not there is no matter of the store's.
+    with pytest.raises(FileNotFoundError), stores.reported(nowhere):
+        (tmp_path / "none").read_bytes()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     other = type(stores.file_system(nowhere))(skip_instance_cache=True)
     other.retries = 1

@@ -28,7 +28,7 @@ from cbda_jax.annotation.people import Ledger, backup, export_csv
 from cbda_jax.annotation.people.freeze import ledger_path
 from cbda_jax.errors import InputError
 from cbda_jax.run import workdir
-from cbda_jax.stores import to_path
+from cbda_jax.stores import reported, to_path
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -100,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parse(arguments)
     try:
         flags.workdir = to_path(flags.workdir, "--workdir")
-        workdir.check_run(flags.workdir)
+        with reported(flags.workdir):
+            workdir.check_run(flags.workdir)
         if not 0 <= flags.port < 2**16:
             raise InputError(f"--port: {flags.port} found, expected 0 to 65535; choose another")
         names = _names(flags.host, flags.trust_host)

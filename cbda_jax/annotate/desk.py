@@ -12,7 +12,7 @@ from cbda_jax.annotation.people import Ledger, Round
 from cbda_jax.annotation.people.freeze import close, open_asked
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import LabelSpace
-from cbda_jax.stores import AnyPath, to_path
+from cbda_jax.stores import AnyPath, reported, to_path
 
 QUIET_S = 60.0
 """Seconds without an event after which a round whose queries are all settled is closed."""
@@ -71,7 +71,7 @@ class Desk:
             InputError: queries, answers or the ledger cannot be read or written; it is tried again
                 at the next look.
         """
-        with self._lock:
+        with self._lock, reported(self._workdir):
             if self.round is None:
                 self._open()
             elif self.round.closed:

@@ -7,6 +7,7 @@ import asked_rounds
 import pytest
 import waiting
 
+from cbda_jax import stores
 from cbda_jax.annotate import desk as desks
 from cbda_jax.errors import InputError
 
@@ -112,3 +113,19 @@ def test_cookies_of_two_runs_differ(make_desk, tmp_path):
     other = desks.Desk(tmp_path / "other", desk.ledger, desk.space, desk.pictures)
     again = desks.Desk(desk._workdir, desk.ledger, desk.space, desk.pictures)
     assert desk.cookie == again.cookie != other.cookie
+
+
+def test_a_store_that_cannot_be_reached_is_tried_again(bucket, make_desk, monkeypatch):
+    desk = make_desk()
+    desk.round, desk._workdir = None, bucket.folder()
+    stores.put(desk._workdir / "answers" / "people_01.json", b"")
+
+    def fail(*_):
+        raise OSError("no route to the host")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desks, "open_asked", fail)
+        with pytest.raises(InputError, match=r"^s3://.*: the object store failed \(no route"):
+            desk.look()
+    desk.look()
+    assert desk.round is None
