@@ -118,7 +118,7 @@ def test_cookies_of_two_runs_differ(make_desk, tmp_path):
 def test_a_store_that_cannot_be_reached_is_tried_again(bucket, make_desk, monkeypatch):
     desk = make_desk()
     desk.round, desk._workdir = None, bucket.folder()
-    stores.put(desk._workdir / "answers" / "people_01.json", b"")
+    stores.put(desk._workdir / "answers" / "people_02.json", b"")
 
     def fail(*_):
         raise OSError("no route to the host")
