@@ -43,6 +43,7 @@ BAD = {
         for name in ("source_train", "target_train", "target_val", "target_test")
     },
     "data.synthetic_city.seed": (-1, 2001, 0.5, None),
+    "data.synthetic_city.native": (0, 9, 2.0, True),
     "training.optimizer": ("q", None),
     "training.consistency": ("q", None),
     **{
