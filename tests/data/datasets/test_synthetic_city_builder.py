@@ -71,9 +71,7 @@ def test_scenes_drawn_larger_are_seen_smaller(native, tmp_path):
         np.testing.assert_array_equal(found, images.resize_image(image, size))
         # The source is trained on as it is seen; the target is asked about as it was drawn.
         expected = images.resize_label(label, size) if split == "source_train" else label
-        np.testing.assert_array_equal(
-            np.asarray(Image.open(io.BytesIO(record["label"]))), expected
-        )
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(record["label"]))), expected)
         counted = CITYSCAPES_19.class_pixels(expected)
         np.testing.assert_array_equal(record["class_pixels"], counted)
 
