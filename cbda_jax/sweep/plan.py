@@ -292,12 +292,12 @@ def _resolve(
 def _warm(base: ml_collections.ConfigDict, config: ml_collections.ConfigDict, step: int) -> Warm:
     """What a run does up to its first round: nothing of what it acquires later matters.
 
-    So its own fields of `acquisition` and `annotation` give way to those of the experiment, and the
-    method to one of those that acquire: the same for all runs that share it, whichever of them are
-    in the sweep.
+    So its own fields of `acquisition` and `annotation` give way to those of the experiment, those
+    of the balance of the loss too, which begins with the first answers, and the method to one of
+    those that acquire: the same for all runs that share it, whichever of them are in the sweep.
     """
     fields = flat(config)
-    later = ("acquisition.", "annotation.")
+    later = ("acquisition.", "annotation.", "training.class_weight", "training.logit_adjustment")
     fields |= {name: v for name, v in flat(base).items() if name.startswith(later)}
     fields |= {"method": "ripu", "acquisition.rounds": (step,)}
     shared = _change(base, fields, "warm start")
