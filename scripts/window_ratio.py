@@ -142,15 +142,15 @@ def _maps(
     return maps.score, jnp.stack(shares)
 
 
-@functools.partial(jax.jit, static_argnames=("budget", "radius"))
+@functools.partial(jax.jit, static_argnames=("native", "budget", "radius"))
 def _picks(
-    score: jax.Array, blocked: jax.Array, *, budget: int, radius: int
+    score: jax.Array, blocked: jax.Array, *, native: Size, budget: int, radius: int
 ) -> tuple[jax.Array, jax.Array]:
     """How many picks of a round have a score of 0 or less, of how many; and what is blocked."""
     picks = acquisition.greedy_picks(score, budget, radius=radius, capacity=budget, blocked=blocked)
     taken = picks.row >= 0
     unranked = taken & (score[picks.row, picks.col] <= 0)
-    more = acquisition.blocked_mask(picks.row, picks.col, score.shape, radius)
+    more = acquisition.blocked_mask(picks.row, picks.col, native, radius)
     return jnp.stack([unranked.sum(), taken.sum()]), blocked | more
 
 
@@ -183,7 +183,13 @@ def estimate(
         sums += np.asarray(shares)
         blocked = jnp.zeros(geometry.native, bool)
         for place in range(rounds):
-            counts, blocked = _picks(score, blocked, budget=number, radius=squares.block_radius)
+            counts, blocked = _picks(
+                score,
+                blocked,
+                native=geometry.native,
+                budget=number,
+                radius=squares.block_radius,
+            )
             picked[place] += np.asarray(counts)
     return Shares(tuple(sums / scenes), tuple(picked[:, 0] / picked[:, 1].clip(1)))
 

@@ -35,6 +35,8 @@ def get_config() -> ml_collections.ConfigDict:
         "report.gallery": 0,
     }
     sweep.arms = _arms()
+    # Beside the baseline: what asking gains with a loss that sees imbalance, too.
+    sweep.pairs = tuple((f"cbda_{loss}", f"ripu_{loss}") for loss in ("weighted", "adjusted"))
     return sweep
 
 
