@@ -110,7 +110,7 @@ def _train(setting: _Setting) -> Program:
     batch = training.Batch(domains.get("source"), domains.get("target"))
     images = sum(examples.image.shape[0] for examples in domains.values())
     # As it is once there are answers; an empty tree where nothing is balanced.
-    found = loss_balance(config, np.ones(setting.classes, np.int64))
+    found = loss_balance(config, np.full(setting.classes, int(method.target), np.int64))
     balance = jax.tree.map(lambda x: setting.array(x.shape, x.dtype, sharding.REPLICATED), found)
     return Program(
         setting.network.train_step, (setting.state(), batch, balance), images // setting.mesh.size

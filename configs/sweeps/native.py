@@ -11,7 +11,7 @@ is run on other seeds and the test split: configs/sweeps/native_apart.py.
 
 import ml_collections
 
-_SMALL = 0.0024  # one region an image and round, at the size of training
+_SMALL = 0.0024  # 16 regions an image and round; where labels are as large as training, one
 
 
 def get_config() -> ml_collections.ConfigDict:
