@@ -3,6 +3,7 @@
 One path from one CPU to many hosts: `jax.shard_map` under `jax.jit`, with the named axis `data`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,8 @@ def per_replica(
         function: may use collectives over the axis `data`. Gradients of replicated arguments are
             those of the replica alone; sum them with `lax.psum`.
         mesh: of `make_mesh`.
-        in_specs: `BATCH` or `REPLICATED` of each argument (tree prefixes).
+        in_specs: `BATCH` or `REPLICATED` of each argument (tree prefixes), those that a call may
+            leave out at the end included.
         out_specs: the same of each result.
         donate: arguments whose memory the results may take over.
     """
@@ -42,10 +44,14 @@ def per_replica(
         with platform.compiling_for(platform.of(mesh)):
             return function(*arguments)
 
-    # check_vma would sum the gradients of replicated parameters by itself, silently.
-    mapped = jax.shard_map(
-        traced, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-    )
+    @functools.wraps(traced)
+    def mapped(*arguments: Any) -> Any:
+        specs = in_specs[: len(arguments)] if type(in_specs) is tuple else in_specs
+        # check_vma would sum the gradients of replicated parameters by itself, silently.
+        return jax.shard_map(
+            traced, mesh=mesh, in_specs=specs, out_specs=out_specs, check_vma=False
+        )(*arguments)
+
     return jax.jit(mapped, donate_argnums=donate)
 
 

@@ -6,6 +6,15 @@ Finished runs are not repeated and broken ones go on, so the same command contin
 stopped, and only draws again what is complete. Fields of the sweep can be set by hand
 (`--config.seeds="(0,1)"`), and fields of all runs (`--common=data.root=DIR`).
 
+In stretches of two hours, say: runs go seed by seed, SIGTERM has all of them save, and --draw
+makes tables and figures of what has finished.
+
+    timeout --preserve-status 2h python scripts/sweep.py --config=... --out=runs/sweep --workers=2
+    python scripts/sweep.py --config=... --out=runs/sweep --draw
+
+Status 75 says that there is more to do: the first command again goes on, also in the middle of a
+run.
+
 Without --devices every worker has its share of the cores. Keep --workers the same throughout a
 sweep on CPUs: the last bits of sums depend on the number of cores.
 

@@ -11,6 +11,7 @@ from cbda_jax.config.build import (
     method_of,
     settled,
 )
+from cbda_jax.config.class_weights import class_weights_of, in_words_of_training
 from cbda_jax.config.fields import FIELDS, SECTIONS
 from cbda_jax.config.rules import Change, Field
 
@@ -24,8 +25,10 @@ __all__ = [
     "base",
     "budget_fields",
     "check",
+    "class_weights_of",
     "field_of",
     "flat",
+    "in_words_of_training",
     "method_of",
     "settled",
 ]

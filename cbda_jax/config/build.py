@@ -11,6 +11,7 @@ from ml_collections import config_dict
 
 from cbda_jax import acquisition
 from cbda_jax.config import data_sets
+from cbda_jax.config.class_weights import class_weights_of
 from cbda_jax.config.fields import FIELDS
 from cbda_jax.config.rules import Field
 from cbda_jax.errors import InputError, near
@@ -139,6 +140,10 @@ def _contradictions(config: Any) -> Iterator[str]:
             f"or more, or another unit, such as {acquisition.BUDGET_EXAMPLES}"
         )
     yield from data_sets.problems(config)
+    try:
+        class_weights_of(config)
+    except InputError as error:
+        yield str(error)
     # Random weights have nothing to say; pretrained ones may.
     first, last = (0 if config.pretrained else 1), training.steps - 1
     increasing = all(a < b for a, b in itertools.pairwise(rounds))

@@ -145,5 +145,12 @@ SYNTHETIC_CITY = (
         )
     ),
     Field("data.synthetic_city.seed", 0, whole(0, 2000), "Other seeds draw other scenes."),
+    Field(
+        "data.synthetic_city.native",
+        1,
+        whole(1, 8),
+        "Scenes are drawn so many times as high and wide as the network sees them: the native size "
+        "of the target, at which it is asked about and evaluated. 1: at the size of training.",
+    ),
 )
 """Of the section `data.synthetic_city`."""

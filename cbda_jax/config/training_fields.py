@@ -1,15 +1,19 @@
 """The fields of a config that say how a network is trained."""
 
+from cbda_jax.acquisition import SCHEMES
 from cbda_jax.config.rules import (
     Field,
     Rule,
     at_least_0,
     decay,
     is_finite,
+    limit,
     number,
     one_of,
+    registered,
     share,
     switch,
+    text,
     whole,
 )
 
@@ -90,6 +94,33 @@ TRAINING = (
     ),
     Field(
         "training.target_weight", 1.0, at_least_0(), "Weight of the cross entropy on target labels."
+    ),
+    Field(
+        "training.class_weights",
+        "none",
+        registered(lambda: ("none", *SCHEMES), "my_module:my_scheme"),
+        "The cross entropy on target labels is weighted by class, from the labels so far: a key of "
+        "cbda_jax.acquisition.SCHEMES, such as inverse_power, or the import path of another "
+        "scheme. none: every label counts the same.",
+    ),
+    Field(
+        "training.class_weight_options",
+        "",
+        text('a text, or ""'),
+        'Parameters of that scheme, such as "power=0.5"; those left out keep its defaults.',
+    ),
+    Field(
+        "training.class_weight_ratio",
+        0.0,
+        limit(),
+        "The largest of these weights is at most this many times the smallest; 0: no limit.",
+    ),
+    Field(
+        "training.logit_adjustment",
+        0.0,
+        at_least_0(),
+        "tau. In the cross entropy on target labels, tau x log(share of the class among the labels "
+        "so far) is added to the logits (Menon et al., 2021); 0: off, 1: as published.",
     ),
     Field(
         "training.consistency_weight",

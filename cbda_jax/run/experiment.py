@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cbda_jax import annotation, checkpoints, console, evaluation, platform, reporting
+from cbda_jax import annotation, checkpoints, console, evaluation, platform, reporting, training
 from cbda_jax.config import check, flat, settled
 from cbda_jax.data import images, labels, pipeline
 from cbda_jax.errors import InputError, Paused
@@ -15,6 +15,7 @@ from cbda_jax.reporting import trackers
 from cbda_jax.run import assembly, checks, extension, opening, outcome, workdir
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.evaluator import Evaluator
+from cbda_jax.run.loss_balance import label_counts, loss_balance
 from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts, lock
@@ -173,6 +174,7 @@ class Experiment:
                         last,
                         progress=progress,
                         evaluate=self._evaluate_if_due,
+                        balance=self._loss_balance(),
                     )
             if until is None:
                 self._finish()
@@ -184,6 +186,12 @@ class Experiment:
             self.trainer.checkpoints.wait()
             console.say(f"{self.folder}: stopped at step {self.step}, which is saved")
             raise
+
+    def _loss_balance(self) -> training.LossBalance:
+        """What the loss is balanced by from this step on, with the labels asked for so far."""
+        method, pool = self.parts.method, self.parts.pool
+        counts = label_counts(method, pool.class_pixels, self.rounds, self.step)
+        return loss_balance(self.config, counts)
 
     def _say_start(self) -> None:
         if self.parts.method.acquires:

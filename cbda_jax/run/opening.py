@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from cbda_jax import reporting
 from cbda_jax.checkpoints import open_checkpoints
 from cbda_jax.config import flat
 from cbda_jax.reporting.trackers import Tracker
 from cbda_jax.run import assembly, checks
 from cbda_jax.run.budget import check_rest
+from cbda_jax.run.loss_balance import loss_balance
 from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts
@@ -50,6 +53,9 @@ def open_rounds(parts: assembly.Parts, folder: AnyPath, *, wait: bool, settled: 
         gallery=config.report.gallery,
         wait_s=_WAIT_S if wait else None,
     )
+    if method.target:
+        # Tried, as it is first needed when there are answers.
+        loss_balance(config, np.arange(parts.space.num_classes))
     if method.acquires:
         if config.annotation.oracle == "people":
             checks.say_pixels(config.method, method)

@@ -20,6 +20,7 @@ from cbda_jax.run import assembly
 from cbda_jax.run.acquirer import Acquirer
 from cbda_jax.run.budget import request
 from cbda_jax.run.evaluator import Evaluator
+from cbda_jax.run.loss_balance import loss_balance
 
 NAMES = ("train", "acquire", "evaluate")
 """What a run calls."""
@@ -108,8 +109,11 @@ def _train(setting: _Setting) -> Program:
             )
     batch = training.Batch(domains.get("source"), domains.get("target"))
     images = sum(examples.image.shape[0] for examples in domains.values())
+    # As it is once there are answers; an empty tree where nothing is balanced.
+    found = loss_balance(config, np.full(setting.classes, int(method.target), np.int64))
+    balance = jax.tree.map(lambda x: setting.array(x.shape, x.dtype, sharding.REPLICATED), found)
     return Program(
-        setting.network.train_step, (setting.state(), batch), images // setting.mesh.size
+        setting.network.train_step, (setting.state(), batch, balance), images // setting.mesh.size
     )
 
 

@@ -67,6 +67,7 @@ class Trainer:
         self.state = state
         self._jitted = train_step
         self._compiled: Callable[..., Any] | None = None
+        self._balance = training.UNBALANCED
         self._mesh = mesh
         self.checkpoints = checkpoints
         self.metrics = metrics
@@ -86,6 +87,7 @@ class Trainer:
         *,
         progress: console.Progress,
         evaluate: Callable[[], None],
+        balance: training.LossBalance = training.UNBALANCED,
     ) -> None:
         """Steps up to `last`.
 
@@ -97,17 +99,23 @@ class Trainer:
             last: the step after them.
             progress: told of the steps made.
             evaluate: called after every step.
+            balance: of the classes in the loss, in these steps.
 
         Raises:
             InputError: the losses are not finite, or a checkpoint cannot be written.
             Preempted: the machine is wanted back; nothing is saved yet.
         """
+        balance = sharding.replicate(self._mesh, balance)
+        if jax.tree.structure(balance) != jax.tree.structure(self._balance):
+            # Another program: one without balance knows nothing of it.
+            self._compiled = None
+        self._balance = balance
         since, start = self.step, time.perf_counter()
         with pipeline.Prefetch(batches, self._place) as placed:
             for batch in placed:
                 compiled = self._compiled or self._compile(batch)
                 with self._trace.step(self.step), jax.transfer_guard("disallow"):
-                    self.state, self._losses = compiled(self.state, batch)
+                    self.state, self._losses = compiled(self.state, batch, balance)
                 self.step += 1
                 if traced := self._trace.finish(self._losses, now=self.step == last):
                     console.say(f"trace: {traced}")
@@ -146,7 +154,7 @@ class Trainer:
 
     def _compile(self, batch: training.Batch) -> Callable[..., Any]:
         """Compiles the step, and says what it takes before it is first made."""
-        self._compiled, cost = compile_ahead(self._jitted, self.state, batch)
+        self._compiled, cost = compile_ahead(self._jitted, self.state, batch, self._balance)
         params = sum(x.size for x in jax.tree.leaves(self.state.params))
         console.say(f"training step: {params / 1e6:.2f} M parameters, {cost}")
         if not cost.fits:

@@ -16,6 +16,7 @@ from cbda_jax.errors import InputError, near
 from cbda_jax.run import assembly
 
 _FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
+_OPTIONAL = ("pairs",)
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # Of the sweep itself; an arm or `common` that set them would hide what the names of runs say.
 _UNIT = "acquisition.budget_in"
@@ -77,6 +78,8 @@ class Plan:
         budgets: of all arms, rising.
         runs: arm by arm, budget by budget, seed by seed.
         unit: of the budgets; "pixels" are fractions of the target's.
+        pairs: arms that are tested against others than the baseline: (arm, the other).
+        evaluated: the split that the figures are of.
     """
 
     config: str
@@ -85,6 +88,8 @@ class Plan:
     budgets: tuple[float | int, ...]
     runs: tuple[Run, ...]
     unit: str = "pixels"
+    pairs: tuple[tuple[str, str], ...] = ()
+    evaluated: str = ""
 
     def shown(self, budget: float | int) -> float | int:
         """A budget as tables and figures have it: in percent, or in its unit."""
@@ -111,10 +116,12 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
     Raises:
         InputError: a field of the sweep or of a run is not as expected.
     """
+    known_fields = (*_FIELDS, *_OPTIONAL)
     for name in sweep:
-        if name not in _FIELDS:
+        if name not in known_fields:
             raise InputError(
-                f"sweep: field {name!r} found, expected {', '.join(_FIELDS)}{near(name, _FIELDS)}"
+                f"sweep: field {name!r} found, expected {', '.join(known_fields)}"
+                f"{near(name, known_fields)}"
             )
     if missing := [name for name in _FIELDS if name not in sweep]:
         raise InputError(f"sweep: no field {', '.join(missing)} found; add it to the config")
@@ -150,7 +157,24 @@ def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan
             "one unit of all budgets; set it in common"
         )
     unit = next(iter(units), "pixels")
-    return Plan(sweep.config, sweep.baseline, tuple(chosen), tuple(used), tuple(runs), unit)
+    pairs = _pairs(sweep.get("pairs", ()), known, chosen)
+    evaluated = ", ".join(sorted({run.config.data.test for run in runs}))
+    arms_, budgets_, runs_ = tuple(chosen), tuple(used), tuple(runs)
+    return Plan(sweep.config, sweep.baseline, arms_, budgets_, runs_, unit, pairs, evaluated)
+
+
+def _pairs(
+    values: Any, known: Mapping[str, Any], chosen: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of arms that are tested against each other, of those that are run."""
+    good = isinstance(values, tuple | list) and all(
+        isinstance(pair, tuple | list) and len(pair) == 2 for pair in values
+    )
+    if not good:
+        raise InputError(f"pairs: {values!r} found, expected pairs of arms, (arm, the other)")
+    for arm in (arm for pair in values for arm in pair):
+        _check_arm(arm, known, "pairs")
+    return tuple((arm, other) for arm, other in values if {arm, other} <= {*chosen})
 
 
 def _numbers(values: Any, field: str, kind: Any, expected: str) -> tuple[Any, ...]:
@@ -292,12 +316,12 @@ def _resolve(
 def _warm(base: ml_collections.ConfigDict, config: ml_collections.ConfigDict, step: int) -> Warm:
     """What a run does up to its first round: nothing of what it acquires later matters.
 
-    So its own fields of `acquisition` and `annotation` give way to those of the experiment, and the
-    method to one of those that acquire: the same for all runs that share it, whichever of them are
-    in the sweep.
+    So its own fields of `acquisition` and `annotation` give way to those of the experiment, those
+    of the balance of the loss too, which begins with the first answers, and the method to one of
+    those that acquire: the same for all runs that share it, whichever of them are in the sweep.
     """
     fields = flat(config)
-    later = ("acquisition.", "annotation.")
+    later = ("acquisition.", "annotation.", "training.class_weight", "training.logit_adjustment")
     fields |= {name: v for name, v in flat(base).items() if name.startswith(later)}
     fields |= {"method": "ripu", "acquisition.rounds": (step,)}
     shared = _change(base, fields, "warm start")

@@ -13,6 +13,7 @@ import numpy as np
 from cbda_jax import annotation, reporting
 from cbda_jax.files import write_bytes
 from cbda_jax.run.workdir import read_result
+from cbda_jax.sweep import significance
 from cbda_jax.sweep.plan import Plan
 
 _COPIED = ("miou", "min_iou", "worst5_iou")
@@ -187,12 +188,13 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         images: figures in the folder of the text.
     """
     rare = next((row.rare for row in rows), ())
+    of_split = f", evaluated on {plan.evaluated}" if plan.evaluated else ""
     lines = [
         f"# {title}",
         "",
-        f"{len(rows)} of {len(plan.runs)} runs. In percent: means over n seeds ± standard errors. "
-        f"Δ is the difference to `{plan.baseline}`, paired over the seeds that both have (as many "
-        "as behind it in brackets where they are fewer than n). "
+        f"{len(rows)} of {len(plan.runs)} runs{of_split}. In percent: means over n seeds ± "
+        f"standard errors. Δ is the difference to `{plan.baseline}`, paired over the seeds that "
+        "both have (as many as behind it in brackets where they are fewer than n). "
         f"Rare: mean IoU of the five rarest classes of the target ({', '.join(rare)}). "
         "Δ val.: difference in mIoU on the validation split, just before the end. "
         "Entropy: of the class histogram of the labels, over that of the uniform one. "
@@ -226,8 +228,54 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
                 mean = spread(row.figures[name] for row in ours.values()).mean
                 cells.append("" if math.isnan(mean) else f"{mean:{form}}")
             lines.append(f"| {' | '.join(cells)} |")
+    lines += _tests(rows, plan)
     lines += [line for path in images for line in ("", f"![{path.stem}]({path.name})")]
     return "\n".join(lines) + "\n"
+
+
+_TESTED = {"miou": "mIoU", "min_iou": "lowest class"}
+
+
+def _tests(rows: Sequence[Row], plan: Plan) -> list[str]:
+    """The paired tests of all arms that ask, each budget and figure a look of its own."""
+    compared = [(arm, plan.baseline) for arm in plan.arms if arm != plan.baseline]
+    looks = []
+    for budget in plan.budgets:
+        for arm, other in [*compared, *plan.pairs]:
+            if not any(run.arm == arm and run.budget == budget for run in plan.runs):
+                continue
+            found = pairs(select(rows, arm, budget), select(rows, other, budget))
+            for figure, words in _TESTED.items():
+                differences = [a.figures[figure] - b.figures[figure] for a, b in found]
+                differences = [value for value in differences if not math.isnan(value)]
+                if len(differences) > 1:
+                    looks.append((budget, arm, other, words, differences))
+    if not looks:
+        return []
+    p_values = [significance.paired_t(differences) for *_, differences in looks]
+    corrected = significance.holm(p_values)
+    lines = [
+        *("", "## Paired tests", ""),
+        f"{len(looks)} looks: arms x budgets x figures. p: two-sided, of Student's paired t test. "
+        "Exact: of the permutation test, all signs of the differences, which for n pairs is never "
+        "below 2 / 2^n. Of all: the first p corrected for the number of looks (Holm); looks at "
+        "other sweeps, and at arms that were given up, are not in it.",
+        "",
+        "| budget | arm | to | figure | n | Δ | p | exact | of all |",
+        "| --- | --- | --- | --- |" + " ---: |" * 5,
+    ]
+    for (budget, arm, other, words, differences), p, whole in zip(
+        looks, p_values, corrected, strict=True
+    ):
+        exact = significance.sign_flips(differences)
+        cells = [plan.words(budget), f"`{arm}`", f"`{other}`", words, str(len(differences))]
+        cells += [_cell(spread(differences), "+"), *map(_p_cell, (p, exact, whole))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _p_cell(p: float) -> str:
+    return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def write_tables(

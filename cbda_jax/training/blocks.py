@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, UInt8
 from cbda_jax import resize
 from cbda_jax.platform import resolve
 from cbda_jax.training import losses
-from cbda_jax.training.losses import Mean
+from cbda_jax.training.losses import UNBALANCED, LossBalance, Mean
 
 # Full-resolution logits of a block. On CPU what the caches hold: half the time of one block for the
 # whole batch; elsewhere more, since there every block costs the start of some dozens of kernels.
@@ -72,6 +72,7 @@ def block_losses(
     *,
     consistency: str | None = None,
     threshold: float | None = None,
+    balance: LossBalance = UNBALANCED,
     rows: int | None = None,
     platform: str | None = None,
 ) -> dict[str, Mean]:
@@ -85,6 +86,7 @@ def block_losses(
         labels: train ids, 255 is ignored.
         consistency: "l1" or "kl" adds `local_consistency`.
         threshold: adds `negative_learning` of probabilities below it.
+        balance: of the cross entropy; the other losses are not balanced.
         rows: output rows of a block; by default few enough that its logits fit the caches of a CPU
             (2^19 of them), or keep an accelerator busy (2^23).
         platform: that the program is for, of `cbda_jax.platform`; None: that of the first device.
@@ -99,8 +101,8 @@ def block_losses(
         rows = -(-height // max(1, round(n * height * width * logits.shape[-1] / elements)))
     setting = _Setting(consistency, threshold, min(rows, height), platform == "gpu")
     boundary = losses.consistency_mask(labels)
-    totals: _Totals = _totals(logits, labels, boundary, setting)
-    means = {"cross_entropy": Mean(totals.cross_entropy, _count(labels != losses.IGNORE))}
+    totals: _Totals = _totals(logits, labels, boundary, balance, setting)
+    means = {"cross_entropy": Mean(totals.cross_entropy, losses.label_total(labels, balance))}
     if consistency is not None:
         means["local_consistency"] = Mean(totals.local_consistency, _count(boundary))
     if threshold is not None:
@@ -112,32 +114,40 @@ def _count(mask: Array) -> Array:
     return jnp.sum(mask, dtype=jnp.float32)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _totals(logits: Array, labels: Array, boundary: Array, setting: _Setting) -> _Totals:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _totals(
+    logits: Array, labels: Array, boundary: Array, balance: LossBalance, setting: _Setting
+) -> _Totals:
     def add(totals: _Totals, block: _Block) -> tuple[_Totals, None]:
-        found = _block_totals(_low_rows(logits, block), block, setting)
+        found = _block_totals(_low_rows(logits, block), block, balance, setting)
         return jax.tree.map(jnp.add, totals, found), None
 
     zeros = _Totals(*[jnp.float32(0)] * len(_Totals._fields))
     return lax.scan(add, zeros, _blocks(logits.shape[1], labels, boundary, setting))[0]
 
 
-def _forward(logits: Array, labels: Array, boundary: Array, setting: _Setting):
-    return _totals(logits, labels, boundary, setting), (logits, labels, boundary)
+def _forward(
+    logits: Array, labels: Array, boundary: Array, balance: LossBalance, setting: _Setting
+):
+    kept = logits, labels, boundary, balance
+    return _totals(*kept, setting), kept
 
 
-def _backward(setting: _Setting, kept: tuple[Array, Array, Array], cotangent: _Totals):
-    logits, labels, boundary = kept
+def _backward(setting: _Setting, kept: tuple[Array, Array, Array, LossBalance], cotangent: _Totals):
+    logits, labels, boundary, balance = kept
 
     def add(gradient: Array, block: _Block) -> tuple[Array, None]:
-        _, vjp = jax.vjp(lambda rows: _block_totals(rows, block, setting), _low_rows(logits, block))
+        _, vjp = jax.vjp(
+            lambda rows: _block_totals(rows, block, balance, setting), _low_rows(logits, block)
+        )
         # Neighbouring blocks share low-resolution rows.
         part = _low_rows(gradient, block) + vjp(cotangent)[0].astype(jnp.float32)
         return lax.dynamic_update_slice_in_dim(gradient, part, block.first, 1), None
 
     start = jnp.zeros(logits.shape, jnp.float32)
     gradient, _ = lax.scan(add, start, _blocks(logits.shape[1], labels, boundary, setting))
-    return gradient.astype(logits.dtype), None, None
+    # The balance follows from counts of labels: nothing is learnt of it.
+    return gradient.astype(logits.dtype), None, None, None
 
 
 _totals.defvjp(_forward, _backward)
@@ -175,7 +185,7 @@ def _blocks(h: int, labels: Array, boundary: Array, setting: _Setting) -> _Block
     )
 
 
-def _block_totals(logits: Array, block: _Block, setting: _Setting) -> _Totals:
+def _block_totals(logits: Array, block: _Block, balance: LossBalance, setting: _Setting) -> _Totals:
     """The totals of a block from the low-resolution rows that it needs."""
     zero = jnp.float32(0)
     # Columns first: few rows are read by the gather, and whole ones by the matrix product.
@@ -197,7 +207,12 @@ def _block_totals(logits: Array, block: _Block, setting: _Setting) -> _Totals:
 
     classes = jnp.arange(logits.shape[-1], dtype=jnp.uint8)
     chosen = block.labels[..., None] == classes[None, None, None, :]
-    cross_entropy = -jnp.sum(jnp.where(chosen, own(log_probabilities), zero))
+    surprise = own(log_probabilities)
+    if balance.offsets is not None:
+        surprise = jax.nn.log_softmax(own(shifted) + balance.offsets[None, None, None, :], axis=-1)
+    if balance.weights is not None:
+        surprise = surprise * balance.of_labels()[None, None, None, :]
+    cross_entropy = -jnp.sum(jnp.where(chosen, surprise, zero))
     consistency = negative = negative_terms = zero
     if setting.consistency is not None:
         rows = probabilities[:, :-2] + probabilities[:, 1:-1] + probabilities[:, 2:]

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt8
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Integer, UInt8
 
 from cbda_jax.label_space import IGNORE
 
@@ -29,19 +30,89 @@ class Mean(NamedTuple):
         return self.total / jnp.maximum(self.terms, jnp.float32(1))
 
 
+class LossBalance(NamedTuple):
+    """What the cross entropy on target labels is balanced by. None of it: not at all.
+
+    Attributes:
+        weights: `[C]` float32 above 0. The mean over the labels is weighted by their classes, as
+            PyTorch's `CrossEntropyLoss(weight=...)` is: their common scale has no effect.
+        offsets: `[C]` float32, added to the logits in this loss alone. tau x log(share of the class
+            among the labels) is logit adjustment (Menon et al., "Long-tail learning via logit
+            adjustment", ICLR 2021, eq. 10).
+    """
+
+    weights: np.ndarray | Array | None = None
+    offsets: np.ndarray | Array | None = None
+
+    def of_labels(self) -> Float[Array, " classes"]:
+        """The weights with a smallest one of 1: a mean of any labels then has a total of 1 or more.
+
+        Totals below 1 are taken as those of no label at all (`Mean.value`).
+        """
+        assert self.weights is not None
+        weights = jnp.asarray(self.weights)
+        return weights / jnp.min(weights)
+
+
+UNBALANCED = LossBalance()
+"""All classes alike."""
+
+
+def logit_offsets(
+    counts: Integer[np.ndarray, " classes"], tau: float, *, prior: float = 0.01
+) -> Float32[np.ndarray, " classes"]:
+    """`LossBalance.offsets` of logit adjustment: tau x log of every class's share of the labels.
+
+    Every class is first given `prior` times an even share, so that one without labels has a
+    logarithm. NumPy, on the host.
+
+    Args:
+        counts: `[C]` labelled pixels of every class, not all 0.
+        tau: 1 as published, 0 for no adjustment.
+        prior: above 0.
+    """
+    known = counts + prior * counts.mean()
+    return (tau * np.log(known / known.sum())).astype(np.float32)
+
+
+def label_total(
+    labels: UInt8[Array, "batch height width"], balance: LossBalance = UNBALANCED
+) -> Float[Array, ""]:
+    """What the cross entropy of some labels is divided by: their number, or their weights' sum."""
+    valid = labels != IGNORE
+    if balance.weights is None:
+        return jnp.sum(valid, dtype=jnp.float32)
+    # Pixels of every class first: whole numbers, whose sums are the same in any order.
+    classes = jnp.arange(balance.weights.shape[-1], dtype=jnp.uint8)
+    found = jnp.sum(
+        labels[..., None] == classes[None, None, None, :], axis=(0, 1, 2), dtype=jnp.float32
+    )
+    return jnp.sum(found * balance.of_labels())
+
+
 def _masked(terms: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Mean:
     return Mean(jnp.sum(jnp.where(mask, terms, jnp.float32(0))), jnp.sum(mask, dtype=jnp.float32))
 
 
 def cross_entropy(
-    logits: Float[Array, "batch height width classes"], labels: UInt8[Array, "batch height width"]
+    logits: Float[Array, "batch height width classes"],
+    labels: UInt8[Array, "batch height width"],
+    balance: LossBalance = UNBALANCED,
 ) -> Mean:
-    """Cross entropy over the pixels whose label is not 255."""
+    """Cross entropy over the pixels whose label is not 255.
+
+    With a balance: sum of w[label] x cross entropy of (logits + offsets), over the sum of w[label].
+    """
     logits = logits.astype(jnp.float32)
+    if balance.offsets is not None:
+        logits = logits + balance.offsets[None, None, None, :]
     valid = labels != IGNORE
     own = jnp.where(valid, labels, jnp.uint8(0)).astype(jnp.int32)
     chosen = jnp.take_along_axis(logits, own[..., None], axis=-1)[..., 0]
-    return _masked(jax.nn.logsumexp(logits, axis=-1) - chosen, valid)
+    terms = jax.nn.logsumexp(logits, axis=-1) - chosen
+    if balance.weights is not None:
+        terms = terms * balance.of_labels()[own]
+    return Mean(jnp.sum(jnp.where(valid, terms, jnp.float32(0))), label_total(labels, balance))
 
 
 def label_boundary(

@@ -17,6 +17,7 @@ from cbda_jax.training import losses
 from cbda_jax.training.augment import Augment, check_augment
 from cbda_jax.training.batch import Batch, Keys, Stream, augmented, image_keys
 from cbda_jax.training.blocks import block_losses
+from cbda_jax.training.losses import UNBALANCED, LossBalance
 from cbda_jax.training.state import TrainState, update_ema
 
 
@@ -44,8 +45,10 @@ def make_train_step(
     accumulate: int = 1,
     ema: float = 0.0,
     augment: Augment = Augment(),  # noqa: B008 - immutable
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Float[Array, ""]]]]:
-    """Compiles `step(state, batch) -> (state, losses)`; the old state's memory is given back.
+) -> Callable[..., tuple[TrainState, dict[str, Float[Array, ""]]]]:
+    """Compiles `step(state, batch, balance=UNBALANCED) -> (state, losses)`.
+
+    The old state's memory is given back.
 
     The result does not depend on how many devices share the batch, but for the order of sums:
     every loss is a mean over the global batch, and dropout and augmentation are keyed by the
@@ -68,8 +71,10 @@ def make_train_step(
         augment: what is done to images and labels first.
 
     Returns:
-        A function of the state (replicated) and a global batch (`sharding.shard_batch`). The
-        losses are float32 scalars, unweighted, `loss` their weighted sum, taken before the update.
+        A function of the state (replicated), a global batch (`sharding.shard_batch`) and, where
+        classes are balanced, the `LossBalance` of the cross entropy on target labels (replicated).
+        The losses are float32 scalars, unweighted, `loss` their weighted sum, taken before the
+        update.
         It raises InputError if a device's examples cannot be cut into `accumulate` equal parts.
 
     Raises:
@@ -87,7 +92,9 @@ def make_train_step(
     check_augment(augment)
     compiled_for = platform.of(mesh)
 
-    def replica_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+    def replica_step(
+        state: TrainState, batch: Batch, balance: LossBalance = UNBALANCED
+    ) -> tuple[TrainState, dict[str, Array]]:
         if (state.ema is None) != (ema == 0):
             raise ValueError(
                 "an average of the parameters needs both: create_state(ema=True) and a decay `ema`"
@@ -96,7 +103,7 @@ def make_train_step(
         batch = augmented(batch, root, augment)
         keys = image_keys(batch, root, Stream.DROPOUT)
         # What labels alone decide is counted in the whole batch; the rest as it comes.
-        counts = lax.psum(_label_counts(batch), sharding.DATA)
+        counts = lax.psum(_label_counts(batch, balance), sharding.DATA)
 
         def objective(params: Any, batch: Batch, keys: Keys) -> tuple[Array, dict[str, Array]]:
             model = nnx.merge(graphdef, params, state.frozen, copy=True)
@@ -104,7 +111,7 @@ def make_train_step(
             values = {}
             logits = _forward(model, batch, keys)
             for name, term in _losses(
-                logits, batch, consistency, negative_threshold, compiled_for
+                logits, batch, balance, consistency, negative_threshold, compiled_for
             ).items():
                 count = counts.get(name)
                 if count is None:
@@ -127,21 +134,24 @@ def make_train_step(
     return sharding.per_replica(
         replica_step,
         mesh,
-        in_specs=(sharding.REPLICATED, sharding.BATCH),
+        in_specs=(sharding.REPLICATED, sharding.BATCH, sharding.REPLICATED),
         out_specs=sharding.REPLICATED,
         donate=(0,),
     )
 
 
-def _label_counts(batch: Batch) -> dict[str, Array]:
-    counts = {}
+def _label_counts(batch: Batch, balance: LossBalance) -> dict[str, Array]:
+    masks = {}
     if batch.source is not None:
         label = batch.source.label
-        counts["cross_entropy_source"] = label != losses.IGNORE
-        counts["local_consistency"] = losses.consistency_mask(label)
+        masks["cross_entropy_source"] = label != losses.IGNORE
+        masks["local_consistency"] = losses.consistency_mask(label)
     if batch.target is not None:
-        counts["cross_entropy_target"] = batch.target.label != losses.IGNORE
-    return {name: jnp.sum(mask, dtype=jnp.float32) for name, mask in counts.items()}
+        masks["cross_entropy_target"] = batch.target.label != losses.IGNORE
+    counts = {name: jnp.sum(mask, dtype=jnp.float32) for name, mask in masks.items()}
+    if batch.target is not None and balance.weights is not None:
+        counts["cross_entropy_target"] = losses.label_total(batch.target.label, balance)
+    return counts
 
 
 def _forward(model: Any, batch: Batch, keys: Keys) -> tuple[Any, Any]:
@@ -159,7 +169,12 @@ def _forward(model: Any, batch: Batch, keys: Keys) -> tuple[Any, Any]:
 
 
 def _losses(
-    logits: tuple[Any, Any], batch: Batch, consistency: str, threshold: float, platform: str
+    logits: tuple[Any, Any],
+    batch: Batch,
+    balance: LossBalance,
+    consistency: str,
+    threshold: float,
+    platform: str,
 ) -> dict[str, losses.Mean]:
     terms = {}
     if batch.source is not None:
@@ -169,7 +184,13 @@ def _losses(
         terms["cross_entropy_source"] = found["cross_entropy"]
         terms["local_consistency"] = found["local_consistency"]
     if batch.target is not None:
-        found = block_losses(logits[1], batch.target.label, threshold=threshold, platform=platform)
+        found = block_losses(
+            logits[1],
+            batch.target.label,
+            threshold=threshold,
+            balance=balance,
+            platform=platform,
+        )
         terms["cross_entropy_target"] = found["cross_entropy"]
         terms["negative_learning"] = found["negative_learning"]
     return terms

@@ -44,6 +44,7 @@ BAD = {
         for name in ("source_train", "target_train", "target_val", "target_test")
     },
     "data.synthetic_city.seed": (-1, 2001, 0.5, None),
+    "data.synthetic_city.native": (0, 9, 2.0, True),
     "training.optimizer": ("q", None),
     "training.consistency": ("q", None),
     **{
@@ -80,6 +81,10 @@ BAD = {
     "training.scale_range": ((0, 1), (2.0, 1.0), (1.0,), 1.0, (1.0, math.inf), ("a", "b")),
     "training.source_weight": (-1, math.nan),
     "training.target_weight": (-1, math.inf),
+    "training.class_weights": ("quota", "no name near", None, 3),
+    "training.class_weight_options": (None, 3),
+    "training.class_weight_ratio": (-1, 0.5, math.inf, True, "4"),
+    "training.logit_adjustment": (-0.1, math.inf, math.nan, "1"),
     "training.consistency_weight": (-0.1, None),
     "training.negative_weight": (-1, math.nan),
     "training.negative_threshold": (0, 1, 1.5, -0.1, math.nan),
@@ -111,6 +116,9 @@ GOOD = {
     "training.learning_rate": (0, 1e38),
     "training.momentum": (0, 0.999),
     "training.scale_range": ((0.5, 2), [1, 1]),
+    "training.class_weights": ("none", "inverse_power", "json:loads"),
+    "training.class_weight_ratio": (0, 1, 10.0),
+    "training.logit_adjustment": (0, 1, 0.5),
     "training.negative_threshold": (0.05, 0.999),
     "acquisition.budget": (0, 1, 1.0),
     "acquisition.rounds": ((), [0, 5]),

@@ -60,6 +60,17 @@ def test_they_run(method):
     assert chosen["train"].images == 4  # of 4 + 4 on two devices
 
 
+def test_a_balanced_loss_is_of_the_training_step():
+    given = config(training__class_weights="exp", training__logit_adjustment=1.0)
+    for method, arrays in (("ripu", 2), ("full_supervision", 2), ("source_only", 0)):
+        given.method = method
+        program = programs.programs(given, mesh(2), (64, 96), ("train",))["train"]
+        balance = program.arguments[2]
+        assert [x.shape for x in jax.tree.leaves(balance)] == [(19,)] * arrays
+    program = programs.programs(config(method="ripu"), mesh(2), (64, 96), ("train",))["train"]
+    assert not jax.tree.leaves(program.arguments[2])
+
+
 def test_what_cannot_be_is_said():
     with pytest.raises(InputError, match=r"data.source_batch: 4 found"):
         programs.programs(config(), mesh(8), (64, 96), ("train",))

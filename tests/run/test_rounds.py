@@ -12,6 +12,7 @@ from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
 from cbda_jax.run.acquirer import Request, Share
+from cbda_jax.run.loss_balance import label_counts
 from cbda_jax.run.rounds import Plan, Rounds
 from cbda_jax.training import TrainState
 
@@ -78,6 +79,17 @@ def rounds_of(tmp_path, method):
         rounds.log.append(queries)
         rounds._ask(queries, _nothing, _nothing)
     return rounds
+
+
+def test_the_loss_counts_the_labels_that_a_step_has(tmp_path):
+    rounds = rounds_of(tmp_path, METHODS["ripu"])
+    pool = np.stack([CITYSCAPES_19.class_pixels(label) for label in LABELS])
+    for step, expected in ((0, {}), (1, {0: 9, 5: 9, 7: 9}), (2, {0: 18, 5: 9, 7: 9})):
+        counts = label_counts(METHODS["ripu"], pool, rounds, step)
+        assert {c: n for c, n in enumerate(counts.tolist()) if n} == expected, step
+    every = label_counts(METHODS["full_supervision"], pool, rounds, 0)
+    np.testing.assert_array_equal(every, pool.sum(axis=0))
+    assert not label_counts(METHODS["source_only"], pool, rounds, 9).any()
 
 
 def test_confusion_is_that_of_the_centres_without_void(tmp_path):

@@ -64,6 +64,13 @@ def test_runs_that_differ_in_what_they_acquire_share_a_warm_start():
         "earlier": {"method": "cbda", "acquisition.rounds": (200, 450)},
         "faster": {"method": "cbda", "training.learning_rate": 1e-2},
         "one_key": {"method": "cbda", "annotation.oracle": "centre"},
+        # Balanced from the first answers on, and not before.
+        "balanced": {
+            "method": "ripu",
+            "training.class_weights": "inverse_power",
+            "training.class_weight_options": "power=0.5",
+            "training.logit_adjustment": 1.0,
+        },
     }
     plan = make_plan(sweep(arms=arms, seeds=(0, 3), common={}))
     warm = {}
@@ -71,7 +78,7 @@ def test_runs_that_differ_in_what_they_acquire_share_a_warm_start():
         warm.setdefault((run.arm, run.seed), set()).add(run.warm and run.warm.name)
     assert all(len(names) == 1 for names in warm.values())
     assert warm["source_only", 0] == {None}
-    assert warm["ripu", 0] == warm["later", 0] == warm["one_key", 0]
+    assert warm["ripu", 0] == warm["later", 0] == warm["one_key", 0] == warm["balanced", 0]
     others = [warm[key] for key in (("ripu", 0), ("ripu", 3), ("earlier", 0), ("faster", 0))]
     assert len({next(iter(names)) for names in others}) == 4
 
@@ -136,13 +143,49 @@ def test_an_arm_of_the_command_line_has_to_be_there():
         make_plan(sweep(), ["source_only"])
 
 
-@pytest.mark.parametrize("name", ["synthetic", "synthetic_pretrained", "gta2city"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("synthetic", "synthetic_pretrained", "gta2city"),
+        *("native", "native_apart", "camvid_native", "camvid_native_apart"),
+    ],
+)
 def test_the_sweeps_that_come_along(name):
     plan = make_plan(runpy.run_path(f"configs/sweeps/{name}.py")["get_config"]())
     assert len({run.name for run in plan.runs}) == len(plan.runs)
     assert {"source_only", "ripu", "cbda", "full_supervision"} <= set(plan.arms)
     seeds = {run.seed for run in plan.runs}
     assert len({run.warm.name for run in plan.runs if run.warm}) == len(seeds)
+
+
+@pytest.mark.parametrize("name", ["native", "camvid_native"])
+def test_what_is_chosen_by_is_apart_from_what_is_reported(name):
+    chosen, apart = (
+        make_plan(files.load(f"configs/sweeps/{file}.py")) for file in (name, f"{name}_apart")
+    )
+    assert chosen.evaluated.endswith("val")
+    assert apart.evaluated.endswith("test")
+    seeds = [{run.seed for run in plan.runs} for plan in (chosen, apart)]
+    assert not seeds[0] & seeds[1]
+    assert chosen.arms == apart.arms
+    for plan in (chosen, apart):
+        ours, theirs = ([r.config for r in plan.runs if r.arm == arm] for arm in plan.pairs[0])
+        # The two differ in how they ask, not in the loss.
+        assert {c.training.class_weights for c in ours} == {
+            c.training.class_weights for c in theirs
+        }
+        assert {c.training.class_weights for c in ours} == {"inverse_power"}
+
+
+def test_pairs_that_are_tested():
+    assert make_plan(sweep()).pairs == ()
+    pairs = (("all_images", "ripu"), ("all_images", "source_only"))
+    assert make_plan(sweep(pairs=pairs)).pairs == pairs
+    assert make_plan(sweep(pairs=pairs), ["ripu", "all_images"]).pairs == pairs[:1]
+    with pytest.raises(InputError, match=r"pairs: 'ripi' found.*did you mean 'ripu'"):
+        make_plan(sweep(pairs=(("ripi", "ripu"),)))
+    with pytest.raises(InputError, match=r"pairs: .* found, expected pairs of arms"):
+        make_plan(sweep(pairs=("ripu",)))
 
 
 def test_the_experiment_may_have_an_argument():

@@ -17,7 +17,9 @@ def get_config():
     sweep = ml_collections.ConfigDict(convert_dict=False)
     sweep.config, sweep.baseline = "configs/synthetic.py", "ripu"
     sweep.seeds, sweep.budgets = (0,), (0.05,)
-    sweep.arms = {"ripu": {"method": "ripu"}, "cbda": {"method": "cbda"}}
+    # The balance of a loss begins with the first answers, after the warm start.
+    balanced = {"training.class_weights": "inverse_power", "training.logit_adjustment": 1.0}
+    sweep.arms = {"ripu": {"method": "ripu"}, "cbda": {"method": "cbda", **balanced}}
     sweep.common = {
         "network": "tiny:Tiny", "data.source_size": (32, 64), "data.target_size": (32, 64),
         "data.synthetic_city.source_train": 6, "data.synthetic_city.target_train": 5,

@@ -126,6 +126,46 @@ def test_markdown_copes_with_missing_runs():
     assert "| `cbda` | 0 |  |" in tables[2]
 
 
+def test_paired_tests_count_the_looks():
+    values = {"ripu": (0.5, 0.6, 0.7), "cbda": (0.52, 0.63, 0.74), "cb": (0.5, 0.59, 0.72)}
+    rows = [
+        row(arm, budget, seed, value + 0.01 * seed * (budget == 0.1))
+        for arm, found in values.items()
+        for budget in (0.05, 0.1)
+        for seed, value in enumerate(found)
+    ]
+    runs = tuple(Run(r.arm, r.budget, r.seed, None, {}, None, None) for r in rows)
+    whole = Plan("c", "ripu", (*values, "full_supervision"), (0.05, 0.1), runs)
+    text = table.markdown(rows, dataclasses.replace(whole, pairs=(("cbda", "cb"),)), "x")
+    tested = text.partition("## Paired tests")[2]
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in tested.splitlines()
+        if line.startswith("| ") and "%" in line
+    ]
+    # Two arms against the baseline and a pair more, two budgets, two figures.
+    assert "12 looks" in tested
+    assert len(lines) == 12
+    assert {tuple(line[1:3]) for line in lines} == {
+        *((f"`{arm}`", "`ripu`") for arm in ("cbda", "cb")),
+        ("`cbda`", "`cb`"),
+    }
+    first = next(line for line in lines if line[:4] == ["5 %", "`cbda`", "`ripu`", "mIoU"])
+    # 2, 3 and 4 points: t = 3 / (1 / sqrt 3) with 2 degrees of freedom.
+    assert first[4:] == ["3", "+3.0 ± 0.6", "0.035", "0.250", "0.421"]
+    same = next(line for line in lines if line[3] == "lowest class")
+    assert same[5:] == ["+0.0 ± 0.0", "1.000", "1.000", "1.000"]
+    # A seed of each is no test.
+    assert "Paired tests" not in table.markdown(ROWS, plan("source_only", "ripu", "cbda"), "x")
+
+
+def test_the_split_is_named():
+    named = dataclasses.replace(plan("ripu"), evaluated="synthetic_city/target_val")
+    assert "runs, evaluated on synthetic_city/target_val. In percent" in table.markdown(
+        ROWS, named, "x"
+    )
+
+
 def test_csv_is_tidy():
     rows = list(csv.reader(io.StringIO(table.csv_text(ROWS))))
     assert rows[0] == [

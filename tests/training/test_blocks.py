@@ -28,9 +28,9 @@ def _example(low, size, classes=5, seed=0):
     return logits, jnp.asarray(labels)
 
 
-def _full(logits, labels, consistency, threshold):
+def _full(logits, labels, consistency, threshold, balance=losses.UNBALANCED):
     logits = resize.bilinear(logits, labels.shape[1:])
-    means = {"cross_entropy": losses.cross_entropy(logits, labels)}
+    means = {"cross_entropy": losses.cross_entropy(logits, labels, balance)}
     if consistency is not None:
         function = getattr(losses, f"local_consistency_{consistency}")
         means["local_consistency"] = function(logits, labels)
@@ -66,6 +66,36 @@ def test_every_value_and_gradient(low, size, rows, consistency, platform):
     np.testing.assert_array_equal(ours[1], theirs[1])
     for found, expected in zip(ours[2], theirs[2], strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+@pytest.mark.parametrize(("weighted", "adjusted"), [(True, False), (False, True), (True, True)])
+def test_a_balanced_cross_entropy_beside_the_others(weighted, adjusted, platform):
+    logits, labels = _example((6, 9), (24, 33))
+    balance = losses.LossBalance(
+        jnp.asarray([0.1, 0.5, 1.0, 2.0, 4.0], jnp.float32) if weighted else None,
+        jnp.asarray([-0.2, -3.0, -1.5, -5.0, -2.0], jnp.float32) if adjusted else None,
+    )
+
+    def evaluate(function):
+        def loss(x):
+            means = function(x)
+            return sum((mean.value() for mean in means.values()), jnp.float32(0)), means
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(logits)
+
+    (_, ours), gradient = evaluate(
+        lambda x: blocks.block_losses(
+            x, labels, threshold=0.1, balance=balance, rows=5, platform=platform
+        )
+    )
+    (_, theirs), expected = evaluate(lambda x: _full(x, labels, None, 0.1, balance))
+    for name, mean in theirs.items():
+        np.testing.assert_allclose(ours[name].total, mean.total, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(ours[name].terms, mean.terms, rtol=1e-6, err_msg=name)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    plain = losses.cross_entropy(resize.bilinear(logits, labels.shape[1:]), labels)
+    assert abs(plain.value() - ours["cross_entropy"].value()) > 1e-3
 
 
 @pytest.mark.parametrize(("consistency", "threshold"), [("l1", None), (None, 0.1), (None, None)])

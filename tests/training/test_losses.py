@@ -25,6 +25,57 @@ def test_value_and_gradient_are_the_references(name, golden):
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+def _balanced(logits, labels, weights, offsets):
+    """The balanced cross entropy and its gradient, pixel by pixel, in float64."""
+    total, terms, gradient = 0.0, 0.0, np.zeros(logits.shape)
+    for place in np.argwhere(labels != 255):
+        own = labels[tuple(place)]
+        adjusted = logits[tuple(place)].astype(np.float64) + offsets
+        probability = np.exp(adjusted - adjusted.max())
+        probability /= probability.sum()
+        total -= weights[own] * np.log(probability[own])
+        terms += weights[own]
+        gradient[tuple(place)] = weights[own] * (probability - np.eye(len(weights))[own])
+    return total / terms, gradient / terms
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_a_balanced_cross_entropy_is_the_slow_one(weighted, adjusted):
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(2, 5, 6, 4)).astype(np.float32)
+    labels = rng.choice([0, 0, 0, 1, 2, 255], size=(2, 5, 6)).astype(np.uint8)
+    weights = np.array([0.02, 0.5, 3.0, 7.0], np.float32)  # any scale
+    offsets = losses.logit_offsets(np.array([90, 9, 1, 0]), 1.0)
+    balance = losses.LossBalance(
+        jnp.asarray(weights) if weighted else None, jnp.asarray(offsets) if adjusted else None
+    )
+
+    def loss(x):
+        return losses.cross_entropy(x, jnp.asarray(labels), balance).value()
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(jnp.asarray(logits))
+    expected = _balanced(
+        logits, labels, weights if weighted else np.ones(4), offsets if adjusted else np.zeros(4)
+    )
+    np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-7)
+
+
+def test_a_single_label_of_a_small_weight_counts_whole():
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 2, 3, 3)), jnp.float32)
+    labels = jnp.full((1, 2, 3), 255, jnp.uint8).at[0, 1, 1].set(0)
+    balance = losses.LossBalance(jnp.asarray([0.001, 1.0, 2.0], jnp.float32))
+    found = losses.cross_entropy(logits, labels, balance).value()
+    np.testing.assert_allclose(found, losses.cross_entropy(logits, labels).value(), rtol=1e-6)
+
+
+def test_offsets_are_logarithms_of_shares():
+    found = losses.logit_offsets(np.array([60, 30, 10, 0]), 2.0)
+    share = np.array([60.25, 30.25, 10.25, 0.25]) / 101
+    np.testing.assert_allclose(found, 2 * np.log(share), rtol=1e-6)
+
+
 def test_nothing_labelled_is_zero_and_has_no_gradient():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 5, 3)), jnp.float32)
     labels = jnp.full((1, 4, 5), 255, jnp.uint8)

@@ -43,11 +43,11 @@ def _setup(devices, create_model=_tiny, **settings):
     return mesh, sharding.replicate(mesh, state), step
 
 
-def _losses(devices, batch, steps=3):
-    mesh, state, step = _setup(devices)
-    found = []
+def _losses(devices, batch, steps=3, balance=training.UNBALANCED, **settings):
+    mesh, state, step = _setup(devices, **settings)
+    found, balance = [], sharding.replicate(mesh, balance)
     for _ in range(steps):
-        state, losses = step(state, sharding.shard_batch(mesh, batch))
+        state, losses = step(state, sharding.shard_batch(mesh, batch), balance)
         found.append(jax.device_get(losses))
     return found, jax.device_get(state.params)
 
@@ -64,6 +64,46 @@ def test_eight_devices_compute_what_one_does():
         params_one,
         params_eight,
     )
+
+
+def _balance():
+    weights = np.geomspace(0.05, 20, 19, dtype=np.float32)
+    return training.LossBalance(weights, np.log(weights[::-1] / weights.sum()))
+
+
+@pytest.mark.parametrize(("devices", "accumulate"), [(8, 1), (2, 4)])
+def test_a_balanced_loss_does_not_depend_on_how_the_batch_is_shared(devices, accumulate):
+    batch, balance = _batch(), _balance()
+    # Negative learning of a batch in parts is another mean, and so is what it leads to.
+    whole = accumulate == 1
+    steps = 3 if whole else 1
+    one, params_one = _losses(1, batch, steps, balance)
+    shared, params = _losses(devices, batch, steps, balance, accumulate=accumulate)
+    compared = one[0].keys() - (set() if whole else {"negative_learning", "loss"})
+    for a, b in zip(one, shared, strict=True):
+        for name in compared:
+            np.testing.assert_allclose(a[name], b[name], rtol=2e-5, err_msg=name)
+    if whole:
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5), params_one, params
+        )
+
+
+def test_balance_is_of_the_cross_entropy_on_target_labels_alone():
+    batch = _batch()
+    plain, balanced = (_losses(1, batch, 1, b)[0][0] for b in (training.UNBALANCED, _balance()))
+    for name in ("cross_entropy_source", "local_consistency", "negative_learning"):
+        assert plain[name] == balanced[name]
+    assert abs(plain["cross_entropy_target"] - balanced["cross_entropy_target"]) > 0.1
+
+
+def test_no_balance_is_the_very_program_without_one():
+    mesh, state, step = _setup(1)
+    batch = sharding.shard_batch(mesh, _batch())
+    without = step.lower(state, batch).as_text()
+    assert step.lower(state, batch, training.UNBALANCED).as_text() == without
+    balance = sharding.replicate(mesh, _balance())
+    assert step.lower(state, batch, balance).as_text() != without
 
 
 def test_losses_fall_and_the_total_is_their_weighted_sum():

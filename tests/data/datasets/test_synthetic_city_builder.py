@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from cbda_jax.data import images
 from cbda_jax.data.datasets.synthetic_city import builder as synthetic_city
 from cbda_jax.data.datasets.synthetic_city import draw_scene
 from cbda_jax.data.prepare import create_builder, prepare_builder
@@ -57,13 +58,31 @@ def test_records_are_the_drawn_scenes_in_order(prepared, split):
         np.testing.assert_array_equal(record["class_pixels"], CITYSCAPES_19.class_pixels(label))
 
 
+@pytest.mark.parametrize("native", [2, 3])
+def test_scenes_drawn_larger_are_seen_smaller(native, tmp_path):
+    builder = _prepare(tmp_path, **SMALL, native=native)
+    assert builder.builder_config.name.endswith(f"_seed0_native{native}")
+    size, drawn = (40, 72), (40 * native, 72 * native)
+    for split in ("source_train", "target_val"):
+        record = _raw(builder, split)[0]
+        seed = builder.builder_config.scene_seed(split, 0)
+        image, label = draw_scene(split.split("_")[0], seed, *drawn)
+        found = np.asarray(Image.open(io.BytesIO(record["image"])))
+        np.testing.assert_array_equal(found, images.resize_image(image, size))
+        # The source is trained on as it is seen; the target is asked about as it was drawn.
+        expected = images.resize_label(label, size) if split == "source_train" else label
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(record["label"]))), expected)
+        counted = CITYSCAPES_19.class_pixels(expected)
+        np.testing.assert_array_equal(record["class_pixels"], counted)
+
+
 def test_splits_hold_different_scenes(prepared):
-    images = [
+    found = [
         _raw(prepared, split)[index]["image"]
         for split in synthetic_city.SPLITS
         for index in range(SMALL[split])
     ]
-    assert len(set(images)) == len(images)
+    assert len(set(found)) == len(found)
 
 
 def test_prepared_once(prepared):
@@ -132,6 +151,8 @@ def test_scene_seeds_never_meet():
     [
         ({"height": 8}, "size: scenes of 8 x 192 pixels found, expected at least 32 x 32"),
         ({"target_val": 0}, "target_val: 0 found, expected 1 to"),
+        ({"native": 0}, "native: 0 found, expected 1 to 8"),
+        ({"native": 9}, "native: 9 found, expected 1 to 8"),
         ({"seed": -1}, "seed: -1 found, expected 0 to 2000"),
         ({"label_space": "cityscape_19"}, "did you mean 'cityscapes_19'"),
     ],

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from cbda_jax.data import images
 from cbda_jax.data.datasets.base import LabelledBuilder, digest
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.data.datasets.synthetic_city.scene import VERSION, draw_scene
@@ -17,6 +18,8 @@ SPLITS = ("source_train", "target_train", "target_val", "target_test")
 """The labelled source, the pool that is queried, and two target sets that are only evaluated."""
 
 _SEEDS_A_SPLIT = 1_000_000
+LARGEST = 8
+"""How many times as large as the network sees them scenes are drawn at most."""
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -24,13 +27,16 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
     """What to draw. The name, and with it the folder, follows from the values.
 
     Attributes:
-        height: H of images and labels in pixels, at least 32.
+        height: H of images in pixels, at least 32; and of labels, where native is 1.
         width: W, at least 32.
         source_train: how many scenes of the source domain.
         target_train: how many scenes in the target pool.
         target_val: how many target scenes to watch training with.
         target_test: how many target scenes to report on.
         seed: other seeds draw other scenes, in 0..2000.
+        native: scenes are drawn so many times as high and wide, 1 to `LARGEST`, and images resized
+            to H x W (bicubic), as files of a larger size are. Labels of target scenes stay as they
+            were drawn, those of source scenes are resized too (nearest). 1: drawn at H x W.
         label_space: the classes that the stored labels tell apart: a space, its name or its import
             path; all its classes are some of the 19 that are drawn, unless there is a mapping.
         mapping: drawn class -> class of the label space, or None for void; see
@@ -48,6 +54,7 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
     target_val: int = 60
     target_test: int = 100
     seed: int = 0
+    native: int = 1
     label_space: str | LabelSpace = CITYSCAPES_19.name
     mapping: Mapping[str, str | None] | None = None
 
@@ -65,15 +72,24 @@ class SyntheticCityConfig(tfds.core.BuilderConfig):
                 )
         if not 0 <= self.seed <= 2000:
             raise InputError(f"seed: {self.seed} found, expected 0 to 2000; correct it")
+        if not 1 <= self.native <= LARGEST:
+            raise InputError(
+                f"native: {self.native} found, expected 1 to {LARGEST}, how many times as large "
+                "as the network sees them scenes are drawn; correct it"
+            )
         counts = "-".join(str(self.scenes(split)) for split in SPLITS)
         self.name = f"{self.height}x{self.width}_{counts}_seed{self.seed}"
+        # Without it, folders keep the name that they have always had.
+        if self.native > 1:
+            self.name += f"_native{self.native}"
         space = label_space(self.label_space)
         if space != CITYSCAPES_19:
             self.name += f"_s_{space.name}"
         if self.mapping is not None:
             self.mapping = dict(sorted(self.mapping.items()))
             self.name += f"_{digest(self.mapping)}"
-        self.description = f"{counts} scenes of {self.height} x {self.width} pixels"
+        larger = f", drawn {self.native} times as large" if self.native > 1 else ""
+        self.description = f"{counts} scenes of {self.height} x {self.width} pixels{larger}"
 
     def scenes(self, split: str) -> int:
         """How many scenes the split has."""
@@ -114,9 +130,13 @@ class SyntheticCity(LabelledBuilder):
         # From the 19 in which scenes are drawn, by way of the values that mean them.
         train_ids = self.train_ids[LABEL_IDS.inverse(CITYSCAPES_19)]
         domain = split.partition("_")[0]
+        size = config.height, config.width
         # disable=None: no bar where standard error is no terminal.
         scenes = tqdm(range(config.scenes(split)), desc=f"draw {split}", unit="scene", disable=None)
         for index in scenes:
             seed = config.scene_seed(split, index)
-            image, label = draw_scene(domain, seed, config.height, config.width)
+            image, label = draw_scene(domain, seed, *(config.native * side for side in size))
+            if domain == "source":
+                label = images.resize_label(label, size)
+            image = images.resize_image(image, size)
             yield index, self.example(f"{split}_{index:05d}", image, train_ids[label])
