@@ -20,17 +20,21 @@ class Method:
         allocation: "per_image" (the same budget in every image) or "global".
         image_cap: 0, or a round picks in one image at most this many times its even share, rounded
             up; of a global allocation.
+        sub_rounds: how many small rounds a round is held as, without training in between: each
+            asks for its share, and is balanced by all answers so far, those to the small rounds
+            before it included.
         source, target: whether the domain is trained on.
         acquires: whether there are rounds; if not, the target is labelled whole or not at all.
 
     Raises:
-        InputError: an unknown allocation.
+        InputError: an unknown allocation, or no small round.
     """
 
     scoring: Scoring = field(default_factory=Scoring)
     balance: Balance = field(default_factory=Balance)
     allocation: str = "per_image"
     image_cap: float | int = 0
+    sub_rounds: int = 1
     source: bool = True
     target: bool = True
     acquires: bool = True
@@ -41,6 +45,8 @@ class Method:
                 f"acquisition.allocation: {self.allocation!r} found, expected one of "
                 f"{', '.join(ALLOCATIONS)}{near(self.allocation, ALLOCATIONS)}"
             )
+        if self.sub_rounds < 1:
+            raise InputError(f"acquisition.sub_rounds: {self.sub_rounds} found, expected 1 or more")
 
 
 _EXP = Balance(class_balance="exp")
@@ -76,7 +82,7 @@ METHODS = {
 }
 
 _SCORING, _BALANCE = (tuple(f.name for f in fields(part)) for part in (Scoring, Balance))
-_OWN = ("allocation", "image_cap")
+_OWN = ("allocation", "image_cap", "sub_rounds")
 FIELDS = (*_SCORING, *_BALANCE, *_OWN)
 """Those of a method that `config.acquisition` may set by hand, by the same names."""
 

@@ -22,8 +22,9 @@ from cbda_jax.errors import InputError
 from cbda_jax.evaluation import Mistakes, worst_images
 from cbda_jax.reporting import MetricWriter
 from cbda_jax.run import experiment
-from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
+from cbda_jax.run.acquirer import Acquirer, Target
 from cbda_jax.run.evaluator import Evaluator
+from cbda_jax.run.request import Request, Share
 from cbda_jax.runtime import determinism, hosts, local_devices
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 from cbda_jax.training import TrainState

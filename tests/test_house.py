@@ -93,6 +93,7 @@ TESTED_ELSEWHERE = {
     "cbda_jax.run.evaluator": "runtime/test_shards.py",
     "cbda_jax.run.experiment": "test_main.py",
     "cbda_jax.run.opening": "test_main.py",
+    "cbda_jax.run.plan": "run/test_rounds.py",
     "cbda_jax.run.outcome": "test_main.py",
     "cbda_jax.run.trainer": "test_main.py",
 }

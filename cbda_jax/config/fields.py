@@ -212,6 +212,14 @@ _ACQUISITION = (
         "Of a global allocation: at most so many times the even share in an image; 0: no limit.",
     ),
     Field(
+        "acquisition.sub_rounds",
+        int,
+        of_method(whole(1, 1000)),
+        "A round is held as so many small ones, without training in between: each asks for its "
+        "share of the round and uses all answers so far. Answers have to come at once, as those of "
+        "people do not; 1: the round is one.",
+    ),
+    Field(
         "acquisition.impurity_floor",
         float,
         of_method(share()),

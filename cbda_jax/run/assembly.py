@@ -119,6 +119,11 @@ def resolve_method(config: Config) -> Method:
             f"acquisition.balance_from: {begins} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"
         )
+    if method.acquires and method.sub_rounds > 1 and config.annotation.oracle == "people":
+        problems.append(
+            f"acquisition.sub_rounds: {method.sub_rounds} found with annotation.oracle 'people', "
+            "expected 1: each small round needs the answers to the one before at once"
+        )
     if problems:
         raise InputError("; ".join(problems))
     if config.data.source_free:

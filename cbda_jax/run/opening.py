@@ -10,7 +10,8 @@ from cbda_jax.config import flat
 from cbda_jax.reporting.trackers import Tracker
 from cbda_jax.run import assembly, checks
 from cbda_jax.run.budget import check_rest
-from cbda_jax.run.rounds import Plan, Rounds
+from cbda_jax.run.plan import Plan
+from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts
 from cbda_jax.runtime.preemption import Preemption

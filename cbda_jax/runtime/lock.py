@@ -253,7 +253,7 @@ def remove_leftovers(workdir: Path) -> list[Path]:
     """
     workdir = Path(workdir)
     hidden = [*workdir.glob(".*")]
-    for name in ("queries", "answers", "gallery", "report"):
+    for name in ("queries", "answers", "small_rounds", "gallery", "report"):
         hidden += (workdir / name).rglob(".*")
     removed = [p for p in hidden if _TEMPORARY.fullmatch(p.name) and p.is_file()]
     saves = (workdir / "checkpoints").glob("*")

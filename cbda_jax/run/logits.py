@@ -1,0 +1,85 @@
+"""Logits of the target images, for rounds that look at them several times by one network."""
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+import jax
+import numpy as np
+from jaxtyping import Int32
+
+from cbda_jax.data import pipeline
+
+MOST_BYTES = 2**31
+"""Of each device, for logits that are kept; the others are computed again each time."""
+
+
+class Logits:
+    """The logits of all target images by one state of the network, in batches that stay the same.
+
+    They are computed by one program when they are first needed, and kept on the devices as far as
+    there is room. What is not kept is computed again by the same program from the same batch, so
+    that the room makes no difference to what is picked.
+
+    Args:
+        compute: images of a batch, on the devices, to their logits.
+        read: of (height, width) and record indices of labels of this size, batches on their way to
+            the devices: the images and, where they are looked at, the labels.
+        sizes: int32 [n, 2], (height, width) of every record's native label.
+        batch: images of a global batch.
+        devices: that share a batch.
+        most_bytes: of each device.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[jax.Array], jax.Array],
+        read: Callable[[tuple[int, int], Sequence[int]], pipeline.Prefetch],
+        sizes: Int32[np.ndarray, "images 2"],
+        *,
+        batch: int,
+        devices: int,
+        most_bytes: int = MOST_BYTES,
+    ):
+        self._compute = compute
+        self._read = read
+        self._chunks = {
+            size: [tuple(indices[i : i + batch]) for i in range(0, len(indices), batch)]
+            for size, indices in pipeline.by_size(sizes)
+        }
+        self._room = most_bytes * devices
+        self._kept: dict[tuple[int, ...], tuple[jax.Array, ...]] = {}
+
+    def batches(
+        self, native: tuple[int, int], wanted: AbstractSet[int]
+    ) -> Iterator[tuple[tuple[int, ...], *tuple[jax.Array, ...]]]:
+        """The batches that hold some of the records wanted, all of one size of labels.
+
+        Args:
+            native: (height, width) of the labels.
+            wanted: record indices.
+
+        Yields:
+            The records of a batch (the last one may have fewer), their logits on the devices and,
+            if `read` reads them, their labels. In no particular order, which is the same in all
+            processes.
+        """
+        missing = []
+        for chunk in self._chunks[native]:
+            if wanted.isdisjoint(chunk):
+                continue
+            if chunk in self._kept:
+                yield chunk, *self._kept[chunk]
+            else:
+                missing.append(chunk)
+        if not missing:
+            return
+        # Of all batches only the last is not full, so that each is read as it was cut.
+        with self._read(native, [index for chunk in missing for index in chunk]) as placed:
+            for chunk, (images, *labels) in zip(missing, placed, strict=True):
+                found = (self._compute(images), *labels)
+                # Of all devices together, so that all processes decide the same.
+                size = sum(array.nbytes for array in found)
+                if size <= self._room:
+                    self._room -= size
+                    self._kept[chunk] = found
+                yield chunk, *found
