@@ -76,11 +76,11 @@ def part_of(
         picks = int(limits.sum())
         shares = {size: Share(-(-own.picks // parts)) for size, own in request.shares.items()}
         return request._replace(shares=shares, picks=picks, limits=limits.astype(np.int32))
+    # Images are asked for as many candidates as by the whole round, and so for all of its classes.
     picks = acquisition.of_round(request.total(rows), place, parts)
-    shares = {size: Share(-(-own.picks // parts), own.most) for size, own in request.shares.items()}
     most = [request.shares[size].most for size in rows]
     limits = [
         np.iinfo(np.int32).max if own is None else max(own - int(there), 0)
         for own, there in zip(most, taken, strict=True)
     ]
-    return request._replace(shares=shares, picks=picks, limits=np.array(limits, np.int32))
+    return request._replace(picks=picks, limits=np.array(limits, np.int32))
