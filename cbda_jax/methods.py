@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from cbda_jax.acquisition import Balance, Scoring
+from cbda_jax.acquisition import TIES_WITH_WEIGHTS, Balance, Scoring
 from cbda_jax.errors import InputError, near
 
 ALLOCATIONS = ("per_image", "global")
@@ -23,6 +23,7 @@ class Method:
         sub_rounds: how many small rounds a round is held as, without training in between: each
             asks for its share, and is balanced by all answers so far, those to the small rounds
             before it included.
+        flip: whether predictions are averaged over an image and its mirror image, to score.
         source, target: whether the domain is trained on.
         acquires: whether there are rounds; if not, the target is labelled whole or not at all.
 
@@ -35,6 +36,7 @@ class Method:
     allocation: str = "per_image"
     image_cap: float | int = 0
     sub_rounds: int = 1
+    flip: bool = False
     source: bool = True
     target: bool = True
     acquires: bool = True
@@ -82,7 +84,7 @@ METHODS = {
 }
 
 _SCORING, _BALANCE = (tuple(f.name for f in fields(part)) for part in (Scoring, Balance))
-_OWN = ("allocation", "image_cap", "sub_rounds")
+_OWN = ("allocation", "image_cap", "sub_rounds", "flip")
 FIELDS = (*_SCORING, *_BALANCE, *_OWN)
 """Those of a method that `config.acquisition` may set by hand, by the same names."""
 
@@ -122,13 +124,13 @@ def contradictions(method: Method) -> Iterator[str]:
     """What cannot be together in a method that acquires, each as "field: found, expected"."""
     balance, evidence = method.balance.class_balance, method.scoring.class_evidence
     ratio, begins = method.balance.weight_ratio, method.balance.balance_from
-    drawn = method.scoring.ties == "class_balanced"
+    drawn = method.scoring.ties in TIES_WITH_WEIGHTS
     if balance == "quota" and method.allocation != "global":
         yield (
             f"acquisition.allocation: {method.allocation!r} found with class_balance 'quota', "
             "expected 'global': a quota is divided over the whole pool"
         )
-    if balance == "quota" and evidence in ("expected", "true"):
+    if balance == "quota" and evidence not in ("argmax", "corrected"):
         yield (
             f"acquisition.class_evidence: {evidence!r} found with class_balance 'quota', expected "
             "'argmax' or 'corrected', which say of which class a pick is"

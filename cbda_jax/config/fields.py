@@ -190,8 +190,9 @@ _ACQUISITION = (
         str,
         of_method(text("a name")),
         "Of which class a pixel gets the weight: argmax (the predicted one), expected "
-        "(under the softmax), corrected (what the predicted class turned out to be so "
-        "far), true (a diagnostic).",
+        "(under the softmax), corrected (what the predicted class turned out to be so far), "
+        "corrected_by_score (the same, regions of one class apart), prior_corrected (under the "
+        "class frequencies of the target, estimated by EM), true (a diagnostic).",
     ),
     Field(
         "acquisition.weight_ratio",
@@ -204,6 +205,19 @@ _ACQUISITION = (
         int,
         of_method(whole(1, 1000)),
         "Classes are balanced from this round.",
+    ),
+    Field(
+        "acquisition.avoid_void",
+        bool,
+        of_method(switch()),
+        "Scores are lowered where answers so far were void: by predicted class, regions of one "
+        "class apart, and band of the image.",
+    ),
+    Field(
+        "acquisition.flip",
+        bool,
+        of_method(switch()),
+        "To score, predictions are averaged over an image and its mirror image; twice the time.",
     ),
     Field(
         "acquisition.image_cap",
@@ -229,8 +243,9 @@ _ACQUISITION = (
         "acquisition.ties",
         str,
         of_method(text("a name")),
-        "How windows of one class are ranked: reference (by its epsilon), random or "
-        "class_balanced.",
+        "How windows of one class are ranked: reference (by its epsilon, the least uncertain "
+        "and least weighted first); below all others: random, class_balanced (drawn), "
+        "balanced_uncertainty (by uncertainty x class weight).",
     ),
     Field(
         "acquisition.clamp_impurity",

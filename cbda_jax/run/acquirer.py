@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
@@ -51,6 +52,7 @@ class Acquirer:
         via: (height, width) of the network's input; logits pass through it on their way to the
             native size, as in the reference.
         seed: of random scores and ties.
+        flip: predictions are averaged over an image and its mirror image.
         batch: images of a global batch, a multiple of the devices.
         host: (index, count) of this process.
         threads: decoding threads.
@@ -65,6 +67,7 @@ class Acquirer:
         *,
         batch: int,
         seed: int = 0,
+        flip: bool = False,
         host: tuple[int, int] = (0, 1),
         threads: int = 2,
     ):
@@ -75,6 +78,7 @@ class Acquirer:
         self._via = via
         self._squares = scoring.squares
         self._seed = seed
+        self._flip = flip
         self._batch = batch
         self._host = host
         self._threads = threads
@@ -310,7 +314,13 @@ class Acquirer:
         return lax.map(one, (logits, index, blocked, limit, *truth))
 
     def _logits_of(self, params, frozen, images) -> jax.Array:
-        return nnx.merge(self._graphdef, params, frozen)(models.normalize(images))
+        model, normal = nnx.merge(self._graphdef, params, frozen), models.normalize(images)
+        logits = model(normal)
+        if not self._flip:
+            return logits
+        both = (logits, model(normal[:, :, ::-1])[:, :, ::-1])
+        mean = sum(jax.nn.softmax(x.astype(np.float32)) for x in both) / 2
+        return jnp.log(jnp.maximum(mean, np.finfo(np.float32).tiny))
 
     @functools.cached_property
     def _network(self) -> Callable[..., jax.Array]:

@@ -134,6 +134,11 @@ def resolve_method(config: Config) -> Method:
                 "trained on the source: a checkpoint, or the workdir of a run of source_only"
             )
         method = dataclasses.replace(method, source=False)
+    if method.scoring.class_evidence == "prior_corrected" and not method.source:
+        raise InputError(
+            "acquisition.class_evidence: 'prior_corrected' found with a method that does not train "
+            "on the source, expected one that does: its class frequencies are those of the source"
+        )
     return method
 
 

@@ -1,13 +1,20 @@
 """Logits of the target images, for rounds that look at them several times by one network."""
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
+from jax.experimental import multihost_utils
+from jaxtyping import Array, Float, Float32, Int32
 
 from cbda_jax.data import pipeline
+
+SAMPLED = 2**18
+"""About how many pixels of all images together are looked at for class frequencies."""
 
 MOST_BYTES = 2**31
 """Of each device, for logits that are kept; the others are computed again each time."""
@@ -83,3 +90,32 @@ class Logits:
                     self._room -= size
                     self._kept[chunk] = found
                 yield chunk, *found
+
+    def sample(self, most: int = SAMPLED) -> Float32[np.ndarray, "pixels classes"]:
+        """The softmax at pixels on an even grid of every image, at the resolution of the logits.
+
+        The same in all processes, image after image in the order of the records.
+
+        Args:
+            most: about how many pixels of all images together; at least 16 of each.
+        """
+        count = sum(len(chunk) for chunks in self._chunks.values() for chunk in chunks)
+        found: dict[int, np.ndarray] = {}
+        for native, chunks in self._chunks.items():
+            for chunk, logits, *_ in self.batches(native, frozenset().union(*chunks)):
+                rows = _on_grid(logits, each=max(most // count, 16))
+                if not rows.is_fully_addressable:
+                    rows = multihost_utils.process_allgather(rows, tiled=True)
+                found.update(zip(chunk, np.asarray(rows), strict=False))
+        return np.concatenate([found[index] for index in sorted(found)])
+
+
+@functools.partial(jax.jit, static_argnames="each")
+def _on_grid(
+    logits: Float[Array, "batch height width classes"], *, each: int
+) -> Float[Array, "batch pixels classes"]:
+    """Softmax of about so many pixels of each image, and not fewer where there are as many."""
+    batch, height, width, classes = logits.shape
+    stride = max(math.isqrt(height * width // each), 1)
+    some = logits[:, stride // 2 :: stride, stride // 2 :: stride]
+    return jax.nn.softmax(some.astype(jnp.float32)).reshape(batch, -1, classes)

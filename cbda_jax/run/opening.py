@@ -47,6 +47,7 @@ def open_rounds(parts: assembly.Parts, folder: Path, *, wait: bool, settled: int
             config.acquisition.budget_in,
             config.annotation.seconds_per_answer,
             settled,
+            lambda: parts.dataset("source").class_pixels.sum(axis=0),
         ),
         gallery=config.report.gallery,
         wait_s=_WAIT_S if wait else None,

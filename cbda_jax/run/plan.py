@@ -1,10 +1,11 @@
 """What the rounds of a run are given: what is to be asked, of which images, and who picks."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, Int64, UInt8
 
 from cbda_jax import acquisition, annotation
 from cbda_jax.methods import Method
@@ -58,6 +59,8 @@ class Plan:
         seconds_per_answer: what an answer is estimated to take.
         settled: how many rounds were held before the budget was this one. What they asked for
             stays, and the others share the rest.
+        source_pixels: gives the labelled pixels of every class of the source, `[C]`; for class
+            evidence "prior_corrected".
     """
 
     name: str
@@ -67,3 +70,4 @@ class Plan:
     budget_in: str = "pixels"
     seconds_per_answer: float | int = 2.0
     settled: int = 0
+    source_pixels: Callable[[], Int64[np.ndarray, " classes"]] | None = None

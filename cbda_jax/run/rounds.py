@@ -17,6 +17,7 @@ from cbda_jax.run import budget as budgets
 from cbda_jax.run import small_rounds
 from cbda_jax.run.acquirer import Target
 from cbda_jax.run.experience import Experience
+from cbda_jax.run.logits import Logits
 from cbda_jax.run.plan import Picker, Plan, Pool
 from cbda_jax.run.request import Request, part_of
 from cbda_jax.runtime import hosts
@@ -92,6 +93,8 @@ class Rounds:
         self._gallery = gallery
         self._wait_s = wait_s
         self._experience = Experience(plan.method, space.num_classes, self.sizes)
+        self._source_pixels = plan.source_pixels
+        self._log_ratio: np.ndarray | None = None  # of the round that is being held
 
     # -------------------------------------------------------- what was answered
 
@@ -146,7 +149,8 @@ class Rounds:
 
     def _balance(self, number: int) -> acquisition.RoundBalance:
         """What a round is balanced by, from the answers to the rounds before."""
-        return self._experience.balance(number, self.answers.rounds[: number - 1])
+        known = self.answers.rounds[: number - 1]
+        return self._experience.balance(number, known)._replace(log_ratio=self._log_ratio)
 
     def _target(self, asked: Sequence[annotation.Queries] = ()) -> Target:
         """The target images, as a round asks about them, some of which it has asked by now."""
@@ -298,19 +302,22 @@ class Rounds:
                 asked: Request,
                 before: Sequence[annotation.Queries] = (),
                 answered: Sequence[annotation.Answers] = (),
-                **named: Any,
             ) -> annotation.Queries:
                 known = [*self.answers.rounds[: number - 1], *answered]
                 balance = self._experience.balance(number, known)
+                balance = balance._replace(log_ratio=self._log_ratio)
                 chosen, report = acquirer.choose(
                     state, self._target(before), asked, balance=balance, done=done, **named
                 )
                 about = self._about(asked, balance, report)
                 return self._queries(number, step, chosen, about)
 
+            named: dict[str, Any] = {}
+            if parts > 1 or self._method.scoring.class_evidence == "prior_corrected":
+                named["logits"] = acquirer.logits(state, self._target())
+                self._look(named["logits"])
             if parts == 1:
                 return choose(asked)
-            logits = acquirer.logits(state, self._target())
 
             def choose_part(
                 place: int,
@@ -321,12 +328,20 @@ class Rounds:
                 part = part_of(asked, place, parts, self._pool.sizes, np.array(taken))
                 if not part.picks:
                     return nothing
-                return choose(part, before, answered, logits=logits)
+                return choose(part, before, answered)
 
             nothing = self._queries(number, step, _NOTHING, self._about(asked))
             small = self._small_rounds(number, step)
             small.hold(choose_part, parts, writable)
             return small.queries(nothing)
+
+    def _look(self, logits: Logits) -> None:
+        """Learns from what the network says of all images, before a round."""
+        if self._method.scoring.class_evidence == "prior_corrected":
+            assert self._source_pixels is not None
+            source = acquisition.source_prior(self._source_pixels())
+            found = acquisition.target_prior(logits.sample(), source)
+            self._log_ratio = acquisition.log_ratio(np.asarray(found), source)
 
     def _small_rounds(self, number: int, step: int) -> small_rounds.SmallRounds:
         """Those of a round so far."""

@@ -12,7 +12,15 @@ from sequential import greedy
 from tiny import Tiny
 
 from cbda_jax import models, reporting, sharding, training
-from cbda_jax.acquisition import Balance, RoundBalance, Scoring, class_weights
+from cbda_jax.acquisition import (
+    Balance,
+    RoundBalance,
+    Scoring,
+    class_weights,
+    log_ratio,
+    source_prior,
+    target_prior,
+)
 from cbda_jax.annotation import Answers, GroundTruthOracle, Pending, round_files
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
@@ -39,7 +47,19 @@ METHODS = {
     "random": Method(Scoring(score="random")),
     "no balance": Method(allocation="global"),
 }
+EVIDENCE = {
+    "by score, void": Method(
+        Scoring(class_evidence="corrected_by_score", ties="balanced_uncertainty"),
+        Balance("inverse_power", avoid_void=True),
+        allocation="global",
+    ),
+    "prior": Method(Scoring(class_evidence="prior_corrected"), Balance("inverse_power")),
+    "flip": Method(allocation="global", flip=True),
+}
 METHODS = {name: dataclasses.replace(m, sub_rounds=PARTS) for name, m in METHODS.items()}
+
+
+EVIDENCE = {name: dataclasses.replace(m, sub_rounds=PARTS) for name, m in EVIDENCE.items()}
 
 
 class Pool:
@@ -54,6 +74,9 @@ class Pool:
 
     def label(self, index):
         return LABELS[index]
+
+
+SOURCE = np.arange(19) ** 3
 
 
 class Counting:
@@ -76,10 +99,10 @@ def network():
 
 
 @functools.cache
-def acquirer_of(scoring, devices=2):
+def acquirer_of(scoring, devices=2, flip=False):
     graphdef, state = network()
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    acquirer = Acquirer(graphdef, mesh, scoring, INPUT, batch=devices)
+    acquirer = Acquirer(graphdef, mesh, scoring, INPUT, batch=devices, flip=flip)
     return acquirer, sharding.replicate(mesh, state)
 
 
@@ -89,13 +112,13 @@ def rounds_in(workdir, method, oracle=None):
         Pool(),
         CITYSCAPES_19,
         Counting() if oracle is None else oracle,
-        Plan("test", method, budget=0.1, count=2),
+        Plan("test", method, 0.1, 2, source_pixels=SOURCE.copy),
         gallery=0,
     )
 
 
 def hold(rounds, workdir, numbers=(1, 2), devices=2, **named):
-    acquirer, state = acquirer_of(rounds._method.scoring, devices)
+    acquirer, state = acquirer_of(rounds._method.scoring, devices, rounds._method.flip)
     with reporting.MetricWriter(workdir, resume_step=1000) as metrics:
         for number in numbers:
             rounds.hold(number, 10 * number, state, acquirer, metrics, **named)
@@ -378,3 +401,75 @@ def test_files_of_other_queries_are_told(tmp_path):
     shutil.copytree(small._folder, tmp_path / "small_rounds" / "round_01")
     with pytest.raises(InputError, match=r"round_01: answers to 40 queries found, expected 60"):
         hold(rounds_in(tmp_path, method), tmp_path)
+
+
+def in_turn(rounds, method, balances):
+    """The picks of two rounds: part after part, by the slow loop, as the balances say."""
+    acquirer, state = acquirer_of(method.scoring, flip=method.flip)
+    found, target = [], rounds._target()
+    taken = [[] for _ in range(COUNT)]
+    for number in (1, 2):
+        found.append([])
+        for part, balance in enumerate(balances[number - 1]):
+            chosen = []
+            for index in range(COUNT):
+                maps = acquirer.maps(state, target, index, number=number, balance=balance)
+                blocked = np.zeros(NATIVE, bool)
+                for r, c in taken[index]:
+                    blocked[max(r - 2, 0) : r + 3, max(c - 2, 0) : c + 3] = True
+                turn = index % PARTS
+                limit = (12 * (part + 1) + turn) // PARTS - (12 * part + turn) // PARTS
+                limit = limit if method.allocation == "per_image" else NATIVE[0] * NATIVE[1]
+                sequence, _ = greedy(maps.score, limit, 2, blocked)
+                chosen += [(-s, index, k, r, c) for k, (r, c, s) in enumerate(sequence)]
+            for _, index, _, r, c in sorted(sorted(chosen)[:20], key=lambda pick: pick[1:3]):
+                taken[index].append((r, c))
+                found[-1].append((IDS[index], r, c))
+    return found
+
+
+def answered_until(log, number, part):
+    """The answers to all that was asked before a part of a round."""
+    truth, known = GroundTruthOracle(Pool(), 19), []
+    for queries in log[:number]:
+        count = len(queries) if queries.round < number else 20 * part
+        names = ("image", "row", "col", "score", "predicted")
+        own = {name: getattr(queries, name)[:count] for name in names}
+        known.append(truth.ask(dataclasses.replace(queries, **own)))
+    return known
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_what_is_known_of_a_class_before_it_is_asked_about(tmp_path, name):
+    method = EVIDENCE[name]
+    rounds = rounds_in(tmp_path, method)
+    target = rounds._target()
+    hold(rounds, tmp_path)
+    log = rounds.log.rounds
+    ratio = None
+    if name == "prior":
+        acquirer, state = acquirer_of(method.scoring, devices=1)
+        posterior = acquirer.logits(state, target).sample()
+        source = source_prior(SOURCE)
+        ratio = log_ratio(np.asarray(target_prior(posterior, source)), source)
+        assert posterior.shape == (COUNT * 12 * 20, 19)
+        assert np.abs(ratio).max() > 0.1
+    balances = [
+        [
+            rounds._experience.balance(number, answered_until(log, number, part))._replace(
+                log_ratio=ratio
+            )
+            for part in range(PARTS)
+        ]
+        for number in (1, 2)
+    ]
+    expected = in_turn(rounds_in(tmp_path / "slow", method), method, balances)
+    assert [picks_of(queries) for queries in log] == expected
+    if name == "by score, void":
+        assert balances[0][1].void.max() > 0.1
+        assert (balances[1][2].weights[0] != balances[1][2].weights[1]).any()
+    # As one round each, the same is known, and less is used.
+    plain = rounds_in(tmp_path / "plain", dataclasses.replace(method, sub_rounds=1))
+    hold(plain, tmp_path / "plain")
+    same = set(picks_of(plain.log.rounds[0])) == set(picks_of(log[0]))
+    assert same == (name == "flip")
