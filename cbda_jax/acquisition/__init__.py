@@ -5,6 +5,7 @@ from cbda_jax.acquisition.balance.correction import (
     corrected_weights,
     weights_by_score,
 )
+from cbda_jax.acquisition.balance.nearest import prototypes
 from cbda_jax.acquisition.balance.prior import log_ratio, source_prior, target_prior
 from cbda_jax.acquisition.balance.round import (
     TIES_WITH_WEIGHTS,
@@ -88,6 +89,7 @@ __all__ = [
     "picks_of_pixels",
     "picks_per_image",
     "pixel_scores",
+    "prototypes",
     "reach",
     "read_budget",
     "region_scores",

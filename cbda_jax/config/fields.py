@@ -192,7 +192,8 @@ _ACQUISITION = (
         "Of which class a pixel gets the weight: argmax (the predicted one), expected "
         "(under the softmax), corrected (what the predicted class turned out to be so far), "
         "corrected_by_score (the same, regions of one class apart), prior_corrected (under the "
-        "class frequencies of the target, estimated by EM), true (a diagnostic).",
+        "class frequencies of the target, estimated by EM), nearest (whose answers so far have the "
+        "nearest mean softmax), true (a diagnostic).",
     ),
     Field(
         "acquisition.weight_ratio",

@@ -2,22 +2,40 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Float, Float32, Int32
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Float32, Float64, Int32, UInt8
 
 from cbda_jax.data import pipeline
+
+_FIXED = 2**14
+"""Softmaxes are added up as multiples of 1 over this: integers have the same sum in any order."""
 
 SAMPLED = 2**18
 """About how many pixels of all images together are looked at for class frequencies."""
 
 MOST_BYTES = 2**31
 """Of each device, for logits that are kept; the others are computed again each time."""
+
+
+class Answered(NamedTuple):
+    """What was answered at some pixels of an image.
+
+    Attributes:
+        row, col: of its native label.
+        answer: classes.
+    """
+
+    row: Int32[np.ndarray, " n"]
+    col: Int32[np.ndarray, " n"]
+    answer: UInt8[np.ndarray, " n"]
 
 
 class Logits:
@@ -103,11 +121,86 @@ class Logits:
         found: dict[int, np.ndarray] = {}
         for native, chunks in self._chunks.items():
             for chunk, logits, *_ in self.batches(native, frozenset().union(*chunks)):
-                rows = _on_grid(logits, each=max(most // count, 16))
-                if not rows.is_fully_addressable:
-                    rows = multihost_utils.process_allgather(rows, tiled=True)
-                found.update(zip(chunk, np.asarray(rows), strict=False))
+                rows = _everywhere(_on_grid(logits, each=max(most // count, 16)))
+                found.update(zip(chunk, rows, strict=False))
         return np.concatenate([found[index] for index in sorted(found)])
+
+    def sums(
+        self, places: Mapping[int, Answered], num_classes: int
+    ) -> Float64[np.ndarray, "classes classes"]:
+        """The softmax, added up over answered pixels, by their answer.
+
+        Of the pixel of the logits that is nearest to each. The same in all processes, whatever the
+        order: multiples of 2^-14.
+
+        Args:
+            places: by record; at most 2^17 of each.
+            num_classes: C.
+
+        Returns:
+            `[C, C]`, by answer and class of the softmax.
+        """
+        total = np.zeros((num_classes, num_classes), np.int64)
+        for native, chunks in self._chunks.items():
+            wanted = frozenset(places) & frozenset().union(*chunks)
+            longest = max((len(places[index].row) for index in wanted), default=0)
+            for chunk, logits, *_ in self.batches(native, wanted):
+                shape = (logits.shape[0], 1 << max(longest - 1, 0).bit_length())
+                row, col, answer = np.full((3, *shape), -1, np.int32)
+                for place, index in enumerate(chunk):
+                    if index in places:
+                        own = places[index]
+                        columns = zip((row, col, answer), own, strict=True)
+                        for array, values in columns:
+                            array[place, : len(values)] = values
+                row = _nearest(row, native[0], logits.shape[1])
+                col = _nearest(col, native[1], logits.shape[2])
+                placed = (_beside(logits, x) for x in (row, col, answer))
+                total += _everywhere(_sums(logits, *placed)).astype(np.int64).sum(axis=0)
+        return total / _FIXED
+
+
+def _everywhere(array: jax.Array) -> np.ndarray:
+    """An array that is spread over the devices, in every process."""
+    if not array.is_fully_addressable:
+        array = multihost_utils.process_allgather(array, tiled=True)
+    return np.asarray(array)
+
+
+def _beside(logits: jax.Array, array: np.ndarray) -> jax.Array:
+    """The same array of all processes, spread as the logits of the batch are."""
+    place = logits.sharding
+    if isinstance(place, NamedSharding):
+        place = NamedSharding(place.mesh, PartitionSpec(*place.spec[:1]))
+    return jax.make_array_from_callback(array.shape, place, lambda own: array[own])
+
+
+def _nearest(place: Int32[np.ndarray, "..."], long: int, short: int) -> Int32[np.ndarray, "..."]:
+    """The nearest of `short` pixels to those of `long`, corners aligned; -1 stays."""
+    span = max(long - 1, 1)
+    found = (2 * place.astype(np.int64) * (short - 1) + span) // (2 * span)
+    return np.where(place < 0, -1, found).astype(np.int32)
+
+
+@jax.jit
+def _sums(
+    logits: Float[Array, "batch height width classes"],
+    row: Int32[Array, "batch n"],
+    col: Int32[Array, "batch n"],
+    answer: Int32[Array, "batch n"],
+) -> Int32[Array, "batch classes classes"]:
+    """Of each image, the softmax in fixed point at the places, added up by answer."""
+
+    def one(arguments):
+        logits, row, col, answer = arguments
+        softmax = jax.nn.softmax(logits[row, col].astype(jnp.float32))
+        fixed = jnp.round(softmax * jnp.float32(_FIXED)).astype(jnp.int32)
+        classes = logits.shape[-1]
+        # What fills up a list falls outside.
+        at = jnp.where(answer < 0, classes, answer)
+        return jnp.zeros((classes, classes), jnp.int32).at[at].add(fixed, mode="drop")
+
+    return jax.vmap(one)((logits, row, col, answer))
 
 
 @functools.partial(jax.jit, static_argnames="each")

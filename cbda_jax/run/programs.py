@@ -145,6 +145,7 @@ def _balance(setting: _Setting) -> acquisition.RoundBalance:
         tie_weights=of_classes if drawn else None,
         void=array(2, acquisition.BANDS, classes) if method.balance.avoid_void else None,
         log_ratio=array(classes) if evidence == "prior_corrected" else None,
+        prototypes=array(classes, classes) if evidence == "nearest" else None,
     )
 
 

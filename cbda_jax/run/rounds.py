@@ -16,8 +16,8 @@ from cbda_jax.label_space import LabelSpace
 from cbda_jax.run import budget as budgets
 from cbda_jax.run import small_rounds
 from cbda_jax.run.acquirer import Target
+from cbda_jax.run.evidence import LOOKS, Evidence
 from cbda_jax.run.experience import Experience
-from cbda_jax.run.logits import Logits
 from cbda_jax.run.plan import Picker, Plan, Pool
 from cbda_jax.run.request import Request, part_of
 from cbda_jax.runtime import hosts
@@ -93,8 +93,8 @@ class Rounds:
         self._gallery = gallery
         self._wait_s = wait_s
         self._experience = Experience(plan.method, space.num_classes, self.sizes)
-        self._source_pixels = plan.source_pixels
-        self._log_ratio: np.ndarray | None = None  # of the round that is being held
+        self._plan = plan
+        self._evidence = Evidence(plan, space.num_classes, pool.ids)  # of the last round's network
 
     # -------------------------------------------------------- what was answered
 
@@ -150,7 +150,7 @@ class Rounds:
     def _balance(self, number: int) -> acquisition.RoundBalance:
         """What a round is balanced by, from the answers to the rounds before."""
         known = self.answers.rounds[: number - 1]
-        return self._experience.balance(number, known)._replace(log_ratio=self._log_ratio)
+        return self._evidence.complete(self._experience.balance(number, known), known)
 
     def _target(self, asked: Sequence[annotation.Queries] = ()) -> Target:
         """The target images, as a round asks about them, some of which it has asked by now."""
@@ -305,7 +305,7 @@ class Rounds:
             ) -> annotation.Queries:
                 known = [*self.answers.rounds[: number - 1], *answered]
                 balance = self._experience.balance(number, known)
-                balance = balance._replace(log_ratio=self._log_ratio)
+                balance = self._evidence.complete(balance, known)
                 chosen, report = acquirer.choose(
                     state, self._target(before), asked, balance=balance, done=done, **named
                 )
@@ -313,9 +313,10 @@ class Rounds:
                 return self._queries(number, step, chosen, about)
 
             named: dict[str, Any] = {}
-            if parts > 1 or self._method.scoring.class_evidence == "prior_corrected":
-                named["logits"] = acquirer.logits(state, self._target())
-                self._look(named["logits"])
+            if parts > 1 or self._method.scoring.class_evidence in LOOKS:
+                logits = named["logits"] = acquirer.logits(state, self._target())
+                classes = self._space.num_classes
+                self._evidence = Evidence(self._plan, classes, self._pool.ids, logits)
             if parts == 1:
                 return choose(asked)
 
@@ -334,14 +335,6 @@ class Rounds:
             small = self._small_rounds(number, step)
             small.hold(choose_part, parts, writable)
             return small.queries(nothing)
-
-    def _look(self, logits: Logits) -> None:
-        """Learns from what the network says of all images, before a round."""
-        if self._method.scoring.class_evidence == "prior_corrected":
-            assert self._source_pixels is not None
-            source = acquisition.source_prior(self._source_pixels())
-            found = acquisition.target_prior(logits.sample(), source)
-            self._log_ratio = acquisition.log_ratio(np.asarray(found), source)
 
     def _small_rounds(self, number: int, step: int) -> small_rounds.SmallRounds:
         """Those of a round so far."""

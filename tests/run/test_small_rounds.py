@@ -54,6 +54,9 @@ EVIDENCE = {
         allocation="global",
     ),
     "prior": Method(Scoring(class_evidence="prior_corrected"), Balance("inverse_power")),
+    "nearest": Method(
+        Scoring(class_evidence="nearest"), Balance("inverse_power"), allocation="global"
+    ),
     "flip": Method(allocation="global", flip=True),
 }
 METHODS = {name: dataclasses.replace(m, sub_rounds=PARTS) for name, m in METHODS.items()}
@@ -439,6 +442,27 @@ def answered_until(log, number, part):
     return known
 
 
+def slow_prototypes(method, target, known):
+    """Of every answered centre the softmax at the nearest pixel of the logits."""
+    acquirer, state = acquirer_of(method.scoring, devices=1)
+    logits = {
+        chunk[0]: np.asarray(found)[0]
+        for chunk, found in acquirer.logits(state, target).batches(NATIVE, frozenset(range(COUNT)))
+    }
+    sums, number = 10 * np.eye(19), np.full(19, 10)
+    for answers in known:
+        queries = answers.queries
+        for k, answer in enumerate(answers.patches[:, 1, 1]):
+            if answer < 19:
+                image = logits[IDS.index(queries.image_ids[queries.image[k]])]
+                row = int(np.floor(queries.row[k] * 11 / 35 + 0.5))
+                col = int(np.floor(queries.col[k] * 19 / 59 + 0.5))
+                powers = np.exp(image[row, col].astype(np.float64))
+                sums[answer] += np.round(powers / powers.sum() * 2**14) / 2**14
+                number[answer] += 1
+    return (sums / number[:, None]).astype(np.float32)
+
+
 @pytest.mark.parametrize("name", EVIDENCE)
 def test_what_is_known_of_a_class_before_it_is_asked_about(tmp_path, name):
     method = EVIDENCE[name]
@@ -454,15 +478,15 @@ def test_what_is_known_of_a_class_before_it_is_asked_about(tmp_path, name):
         ratio = log_ratio(np.asarray(target_prior(posterior, source)), source)
         assert posterior.shape == (COUNT * 12 * 20, 19)
         assert np.abs(ratio).max() > 0.1
-    balances = [
-        [
-            rounds._experience.balance(number, answered_until(log, number, part))._replace(
-                log_ratio=ratio
-            )
-            for part in range(PARTS)
-        ]
-        for number in (1, 2)
-    ]
+
+    def balance(number, part):
+        known = answered_until(log, number, part)
+        found = rounds._experience.balance(number, known)._replace(log_ratio=ratio)
+        if name != "nearest":
+            return found
+        return found._replace(prototypes=slow_prototypes(method, target, known))
+
+    balances = [[balance(number, part) for part in range(PARTS)] for number in (1, 2)]
     expected = in_turn(rounds_in(tmp_path / "slow", method), method, balances)
     assert [picks_of(queries) for queries in log] == expected
     if name == "by score, void":

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
+from cbda_jax.acquisition.balance.nearest import discriminants
 from cbda_jax.acquisition.balance.round import UNBALANCED, RoundBalance
 from cbda_jax.acquisition.balance.void import bands
 from cbda_jax.acquisition.scoring.impurity import one_class, window_impurity
@@ -139,12 +140,12 @@ def score_maps(
     )
     if scoring.class_evidence == "true" and weights is not None and true_class is None:
         raise ValueError('class_evidence="true" needs the true classes')
-    if (
-        scoring.class_evidence == "prior_corrected"
-        and weights is not None
-        and balance.log_ratio is None
+    for evidence, needed, what in (
+        ("prior_corrected", balance.log_ratio, "the ratio of the priors"),
+        ("nearest", balance.prototypes, "the prototypes"),
     ):
-        raise ValueError('class_evidence="prior_corrected" needs the ratio of the priors')
+        if scoring.class_evidence == evidence and weights is not None and needed is None:
+            raise ValueError(f'class_evidence="{evidence}" needs {what}')
     if scoring.ties == "class_balanced" and tie_weights is None:
         raise ValueError('ties="class_balanced" needs their weights')
     if key is None and ("uniform" in score.names or scoring.ties in DRAWN):
@@ -204,13 +205,10 @@ def score_maps(
         counted = prediction
         if scoring.class_evidence == "true" and true_class is not None:
             counted = jnp.where(true_class < classes, true_class, prediction)
-        elif balance.log_ratio is not None:
-            # Interpolation keeps a number a class as it is.
-            ratio = jnp.asarray(balance.log_ratio, jnp.float32)
-            shifted = logits.astype(jnp.float32) + ratio[None, None, :]
-            counted = softmax_maps(shifted, ["prediction"], size=size, via=via, platform=platform)[
-                "prediction"
-            ]
+        elif scoring.class_evidence in ("prior_corrected", "nearest"):
+            told = _as_evidence(logits, balance)
+            found = softmax_maps(told, ["prediction"], size=size, via=via, platform=platform)
+            counted = found["prediction"]
         weight = _of_kind(weights, unranked, counted, platform)
     if weight is not None:
         value = value * weight
@@ -250,6 +248,17 @@ def _of_class(
     for c in range(1, weights.shape[0]):
         found = jnp.where(classes == c, weights[c], found)
     return found
+
+
+def _as_evidence(
+    logits: Float[Array, "h w classes"], balance: RoundBalance
+) -> Float[Array, "h w classes"]:
+    """Numbers whose largest is of the class that counts, also after interpolation."""
+    if balance.prototypes is not None:
+        return discriminants(logits, jnp.asarray(balance.prototypes, jnp.float32))
+    # Interpolation keeps a number a class as it is.
+    ratio = jnp.asarray(balance.log_ratio, jnp.float32)
+    return logits.astype(jnp.float32) + ratio[None, None, :]
 
 
 def _of_kind(

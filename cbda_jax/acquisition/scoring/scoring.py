@@ -9,7 +9,15 @@ from cbda_jax.acquisition.scoring.scores import Score, find_score
 from cbda_jax.errors import InputError, near
 
 UNITS = ("region", "pixel")
-EVIDENCE = (*("argmax", "expected", "corrected", "corrected_by_score", "prior_corrected", "true"),)
+EVIDENCE = (
+    "argmax",
+    "expected",
+    "corrected",
+    "corrected_by_score",
+    "prior_corrected",
+    "nearest",
+    "true",
+)
 TIES = ("reference", "random", "class_balanced", "balanced_uncertainty")
 DRAWN = ("random", "class_balanced")
 """Ties that are drawn at random."""
@@ -33,8 +41,9 @@ class Scoring:
             class counts as the one it mostly turned out to be); "corrected_by_score", the same of
             windows of several predicted classes and of one apart (`weights_by_score`);
             "prior_corrected", the best class of the softmax under the class frequencies of the
-            target, as EM estimates them (`target_prior`); "true", its true class, a diagnostic that
-            uses what no user has.
+            target, as EM estimates them (`target_prior`); "nearest", the class whose answers so far
+            have the mean softmax that is nearest to the pixel's (`prototypes`); "true", its true
+            class, a diagnostic that uses what no user has.
         ties: of pixels whose window holds one predicted class, and so no impurity, of scores that
             name the impurity. "reference": nothing is done, so that they rank by -3e-7 x
             uncertainty x class weight, the least uncertain first: the larger a class's weight, the

@@ -229,6 +229,27 @@ def test_the_class_under_the_frequencies_of_the_target(sizes):
     np.testing.assert_allclose(np.asarray(maps.score)[clear], wanted[clear], rtol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_class_of_the_nearest_prototype(sizes):
+    logits = made()
+    rng = np.random.default_rng(6)
+    means = np.asarray(jax.nn.softmax(rng.normal(size=(5, 5)) + 2 * np.eye(5))).astype(np.float32)
+    softmax = jax.nn.softmax(logits)
+    if sizes:
+        softmax = bilinear(bilinear(softmax, sizes.get("via", sizes["size"])), sizes["size"])
+    distance = ((np.asarray(softmax, np.float64)[:, :, None] - means) ** 2).sum(-1)
+    counted = distance.argmin(-1)
+    balance = WEIGHTED._replace(prototypes=jnp.asarray(means))
+    scoring = Scoring(class_evidence="nearest")
+    plain = score_maps(logits, Scoring(), **sizes)
+    maps = score_maps(logits, scoring, balance=balance, **sizes)
+    assert (counted != np.asarray(plain.prediction)).any()
+    # But for pixels that are as near to two.
+    clear = np.diff(np.sort(distance, -1)[..., :2])[..., 0] > 1e-5
+    wanted = np.asarray(plain.score) * WEIGHT[counted]
+    np.testing.assert_allclose(np.asarray(maps.score)[clear], wanted[clear], rtol=1e-5)
+
+
 VOID = np.random.default_rng(5).uniform(0, 0.9, (2, BANDS, 5)).astype(np.float32)
 
 
@@ -283,6 +304,7 @@ def test_cap_of_an_image():
     [
         (Scoring(class_evidence="true"), "needs the true classes"),
         (Scoring(class_evidence="prior_corrected"), "needs the ratio of the priors"),
+        (Scoring(class_evidence="nearest"), "needs the prototypes"),
         (Scoring(ties="random"), "needs a key"),
         (Scoring(ties="class_balanced"), "needs their weights"),
     ],
