@@ -173,9 +173,7 @@ def evaluate_and_acquire(mesh, host, batch):
         Target(records.sizes, records.image, lambda index: (earlier[index], earlier[index])),
         Request(number=2, shares={SIZE: Share(4), SMALL: Share(2)}, allocation="global"),
     )
-    small = {}
-    for evidence in ("prior_corrected", "nearest"):
-        small |= small_rounds(evidence, graphdef, mesh, host, batch, state)
+    small = small_rounds(graphdef, mesh, host, batch, state)
     return (
         small
         | {
@@ -191,10 +189,10 @@ def evaluate_and_acquire(mesh, host, batch):
     )
 
 
-def small_rounds(evidence, graphdef, mesh, host, batch, state):
+def small_rounds(graphdef, mesh, host, batch, state):
     """The picks of a round in three parts, and what was learnt of all images before."""
     records = Records()
-    scoring = Scoring(class_evidence=evidence, ties="balanced_uncertainty")
+    scoring = Scoring(class_evidence="nearest", ties="balanced_uncertainty")
     acquirer = Acquirer(graphdef, mesh, scoring, SIZE, batch=batch, host=host)
     asked = [np.zeros((2, 0), np.int32)] * IMAGES
     target = Target(records.sizes, records.image, lambda index: tuple(asked[index]))
@@ -214,11 +212,7 @@ def small_rounds(evidence, graphdef, mesh, host, batch, state):
         }
         sums = logits.sums(answered, CLASSES)
         number = np.round(sums.sum(axis=1)).astype(np.int64)
-        balance = RoundBalance(
-            weights,
-            log_ratio=ratio if evidence == "prior_corrected" else None,
-            prototypes=prototypes(sums, number) if evidence == "nearest" else None,
-        )
+        balance = RoundBalance(weights, prototypes=prototypes(sums, number))
         chosen, _ = acquirer.choose(state, target, part, balance=balance, logits=logits)
         for index in range(IMAGES):
             mine = chosen.image == index
@@ -226,7 +220,7 @@ def small_rounds(evidence, graphdef, mesh, host, batch, state):
             asked[index] = np.concatenate([asked[index], own], axis=1)
         found |= {"sums": sums, f"image_{place}": chosen.image, f"row_{place}": chosen.row}
         found |= {f"col_{place}": chosen.col, f"score_{place}": chosen.score}
-    return {f"{evidence}_{name}": value for name, value in found.items()}
+    return {f"small_{name}": value for name, value in found.items()}
 
 
 def share(index, count, coordinator, out):

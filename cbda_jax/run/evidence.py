@@ -50,15 +50,20 @@ class Evidence:
         """
         if self._log_ratio is not None:
             return balance._replace(log_ratio=self._log_ratio)
-        if self._logits is None or self._evidence != "nearest":
+        if self._evidence != "nearest":
             return balance
         sums = np.zeros((self._num_classes, self._num_classes))
         number = np.zeros(self._num_classes, np.int64)
         for answers in answered:
             if answers not in self._sums:
+                assert self._logits is not None
                 self._sums[answers] = self._look(self._logits, answers)
             sums, number = sums + self._sums[answers].softmax, number + self._sums[answers].answers
         return balance._replace(prototypes=acquisition.prototypes(sums, number))
+
+    def forget(self) -> None:
+        """Frees the logits, once the round has been chosen; what they said is kept."""
+        self._logits = None
 
     def _look(self, logits: Logits, answers: annotation.Answers) -> "_Sums":
         queries, radius = answers.queries, answers.queries.radius

@@ -208,6 +208,7 @@ class Rounds:
             start = time.perf_counter()
             queries = self._choose(number, step, state, acquirer, between, writable)
             self._draw(number, state, acquirer)
+            self._evidence.forget()
             self.answers.check_repeated([*self.log.rounds, queries])
             writable()
             hosts.first(self.answers.make_folder)
