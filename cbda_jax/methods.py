@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from cbda_jax.acquisition import Balance, Scoring
+from cbda_jax.acquisition import TIES_WITH_WEIGHTS, Balance, Scoring
 from cbda_jax.errors import InputError, near
 
 ALLOCATIONS = ("per_image", "global")
@@ -20,17 +20,23 @@ class Method:
         allocation: "per_image" (the same budget in every image) or "global".
         image_cap: 0, or a round picks in one image at most this many times its even share, rounded
             up; of a global allocation.
+        sub_rounds: how many small rounds a round is held as, without training in between: each
+            asks for its share, and is balanced by all answers so far, those to the small rounds
+            before it included.
+        flip: whether predictions are averaged over an image and its mirror image, to score.
         source, target: whether the domain is trained on.
         acquires: whether there are rounds; if not, the target is labelled whole or not at all.
 
     Raises:
-        InputError: an unknown allocation.
+        InputError: an unknown allocation, or no small round.
     """
 
     scoring: Scoring = field(default_factory=Scoring)
     balance: Balance = field(default_factory=Balance)
     allocation: str = "per_image"
     image_cap: float | int = 0
+    sub_rounds: int = 1
+    flip: bool = False
     source: bool = True
     target: bool = True
     acquires: bool = True
@@ -41,6 +47,8 @@ class Method:
                 f"acquisition.allocation: {self.allocation!r} found, expected one of "
                 f"{', '.join(ALLOCATIONS)}{near(self.allocation, ALLOCATIONS)}"
             )
+        if self.sub_rounds < 1:
+            raise InputError(f"acquisition.sub_rounds: {self.sub_rounds} found, expected 1 or more")
 
 
 _EXP = Balance(class_balance="exp")
@@ -76,7 +84,7 @@ METHODS = {
 }
 
 _SCORING, _BALANCE = (tuple(f.name for f in fields(part)) for part in (Scoring, Balance))
-_OWN = ("allocation", "image_cap")
+_OWN = ("allocation", "image_cap", "sub_rounds", "flip")
 FIELDS = (*_SCORING, *_BALANCE, *_OWN)
 """Those of a method that `config.acquisition` may set by hand, by the same names."""
 
@@ -116,13 +124,13 @@ def contradictions(method: Method) -> Iterator[str]:
     """What cannot be together in a method that acquires, each as "field: found, expected"."""
     balance, evidence = method.balance.class_balance, method.scoring.class_evidence
     ratio, begins = method.balance.weight_ratio, method.balance.balance_from
-    drawn = method.scoring.ties == "class_balanced"
+    drawn = method.scoring.ties in TIES_WITH_WEIGHTS
     if balance == "quota" and method.allocation != "global":
         yield (
             f"acquisition.allocation: {method.allocation!r} found with class_balance 'quota', "
             "expected 'global': a quota is divided over the whole pool"
         )
-    if balance == "quota" and evidence in ("expected", "true"):
+    if balance == "quota" and evidence not in ("argmax", "corrected"):
         yield (
             f"acquisition.class_evidence: {evidence!r} found with class_balance 'quota', expected "
             "'argmax' or 'corrected', which say of which class a pick is"

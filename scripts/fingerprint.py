@@ -37,6 +37,13 @@ _COMMON = (
     "--config.report.gallery=1",
 )
 _ACQUISITION = "--config.acquisition."
+_SMALL_ROUNDS = (
+    "method=cbda",
+    f"{_ACQUISITION}sub_rounds=4",
+    f"{_ACQUISITION}class_evidence=corrected_by_score",
+    f"{_ACQUISITION}ties=balanced_uncertainty",
+    f"{_ACQUISITION}avoid_void=True",
+)
 RUNS: dict[str, tuple[str, ...]] = {
     "ripu": ("method=ripu",),
     "cbda": ("method=cbda",),
@@ -55,6 +62,13 @@ RUNS: dict[str, tuple[str, ...]] = {
         "method=cb,class_balance=effective_number",
         f"{_ACQUISITION}class_evidence=expected",
         f"{_ACQUISITION}impurity_floor=0.05",
+    ),
+    "small rounds": _SMALL_ROUNDS,
+    "small rounds, two processes": _SMALL_ROUNDS,
+    "prior corrected, flip": (
+        "method=cb,class_balance=inverse_power",
+        f"{_ACQUISITION}class_evidence=prior_corrected",
+        f"{_ACQUISITION}flip=True",
     ),
     "full supervision": ("method=full_supervision", "--config.training.ema=0.9"),
 }

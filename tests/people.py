@@ -12,7 +12,8 @@ from cbda_jax import acquisition, reporting
 from cbda_jax.annotation import AnswersPending, GroundTruthOracle, Pending
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS
-from cbda_jax.run.rounds import Plan, Rounds
+from cbda_jax.run.plan import Plan
+from cbda_jax.run.rounds import Rounds
 from cbda_jax.runtime import hosts, lock
 from cbda_jax.training import TrainState
 
@@ -72,6 +73,9 @@ class Picker:
         return chosen, acquisition.Report(2, 0, np.zeros(19, int), np.zeros(19, int))
 
     def maps(self, *arguments, **told):
+        raise NotImplementedError
+
+    def logits(self, *arguments, **told):
         raise NotImplementedError
 
 

@@ -17,13 +17,15 @@ from flax import nnx
 from tiny import Tiny
 
 from cbda_jax import models, sharding, stores
-from cbda_jax.acquisition import Scoring
+from cbda_jax.acquisition import RoundBalance, Scoring, log_ratio, prototypes, target_prior
 from cbda_jax.errors import InputError
 from cbda_jax.evaluation import Mistakes, worst_images
 from cbda_jax.reporting import MetricWriter
 from cbda_jax.run import experiment
-from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
+from cbda_jax.run.acquirer import Acquirer, Target
 from cbda_jax.run.evaluator import Evaluator
+from cbda_jax.run.logits import Answered
+from cbda_jax.run.request import Request, Share, part_of
 from cbda_jax.runtime import determinism, hosts, local_devices
 from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted, Preemption
 from cbda_jax.training import TrainState
@@ -171,15 +173,54 @@ def evaluate_and_acquire(mesh, host, batch):
         Target(records.sizes, records.image, lambda index: (earlier[index], earlier[index])),
         Request(number=2, shares={SIZE: Share(4), SMALL: Share(2)}, allocation="global"),
     )
-    return {
-        "confusion": confusion,
-        "counted": counted,
-        "worst": np.array(worst),
-        "held": held,
-        "kept": np.array(sorted(kept), np.int32),
-        "predictions": np.array([kept[i] for i in sorted(kept)], np.uint8),
-        "taken": np.int64(report.taken),
-    } | {f"picked_{name}": value for name, value in chosen._asdict().items()}
+    small = small_rounds(graphdef, mesh, host, batch, state)
+    return (
+        small
+        | {
+            "confusion": confusion,
+            "counted": counted,
+            "worst": np.array(worst),
+            "held": held,
+            "kept": np.array(sorted(kept), np.int32),
+            "predictions": np.array([kept[i] for i in sorted(kept)], np.uint8),
+            "taken": np.int64(report.taken),
+        }
+        | {f"picked_{name}": value for name, value in chosen._asdict().items()}
+    )
+
+
+def small_rounds(graphdef, mesh, host, batch, state):
+    """The picks of a round in three parts, and what was learnt of all images before."""
+    records = Records()
+    scoring = Scoring(class_evidence="nearest", ties="balanced_uncertainty")
+    acquirer = Acquirer(graphdef, mesh, scoring, SIZE, batch=batch, host=host)
+    asked = [np.zeros((2, 0), np.int32)] * IMAGES
+    target = Target(records.sizes, records.image, lambda index: tuple(asked[index]))
+    logits = acquirer.logits(state, target)
+    prior = np.full(CLASSES, 1 / CLASSES, np.float32)
+    ratio = log_ratio(np.asarray(target_prior(logits.sample(), prior)), prior)
+    request = Request(number=2, shares={SIZE: Share(4, 6), SMALL: Share(2, 3)}, allocation="global")
+    weights = np.linspace(1, 2, CLASSES, dtype=np.float32)
+    found = {"ratio": ratio, "sums": np.zeros((CLASSES, CLASSES))}
+    for place in (1, 2, 3):
+        taken = np.array([own.shape[1] for own in asked])
+        part = part_of(request, place, 3, records.sizes, taken)
+        answered = {
+            index: Answered(*own, records.label(index)[tuple(own)] % CLASSES)
+            for index, own in enumerate(asked)
+            if own.shape[1]
+        }
+        sums = logits.sums(answered, CLASSES)
+        number = np.round(sums.sum(axis=1)).astype(np.int64)
+        balance = RoundBalance(weights, prototypes=prototypes(sums, number))
+        chosen, _ = acquirer.choose(state, target, part, balance=balance, logits=logits)
+        for index in range(IMAGES):
+            mine = chosen.image == index
+            own = np.stack([chosen.row[mine], chosen.col[mine]])
+            asked[index] = np.concatenate([asked[index], own], axis=1)
+        found |= {"sums": sums, f"image_{place}": chosen.image, f"row_{place}": chosen.row}
+        found |= {f"col_{place}": chosen.col, f"score_{place}": chosen.score}
+    return {f"small_{name}": value for name, value in found.items()}
 
 
 def share(index, count, coordinator, out):

@@ -68,6 +68,30 @@ def test_source_free_rests_the_source():
     assert not assembly.resolve_method(config).source
 
 
+def test_small_rounds_are_not_for_people():
+    config = _config("method=cb", acquisition__sub_rounds=4, annotation__oracle="people")
+    with pytest.raises(InputError) as error:
+        assembly.resolve_method(config)
+    assert (
+        "acquisition.sub_rounds: 4 found with annotation.oracle 'people', expected 1: each small "
+        "round needs the answers to the one before at once"
+    ) in _message(error)
+    config.annotation.oracle = "noisy"
+    assert assembly.resolve_method(config).sub_rounds == 4
+
+
+def test_class_frequencies_of_the_source_need_a_source():
+    config = _config(
+        "method=cb",
+        acquisition__class_evidence="prior_corrected",
+        pretrained="runs/source",
+        data__source_free=True,
+    )
+    with pytest.raises(InputError) as error:
+        assembly.resolve_method(config)
+    assert "acquisition.class_evidence: 'prior_corrected' found with a method" in _message(error)
+
+
 def test_missing_data_names_the_folder(tmp_path):
     config = gta2city.get_config()
     config.data.dir, config.data.root = str(tmp_path / "prepared"), str(tmp_path / "nowhere")

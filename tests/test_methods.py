@@ -31,6 +31,10 @@ def test_fields_set_by_hand():
     assert resolve("ripu", impurity_floor=0.01) == Method(Scoring(impurity_floor=0.01))
     assert resolve("ripu", clamp_impurity=True) == Method(Scoring(clamp_impurity=True))
     assert resolve("pixelpick", share=0.1).scoring.share == 0.1
+    assert resolve("ripu", sub_rounds=3, flip=True) == Method(sub_rounds=3, flip=True)
+    assert resolve("ripu", avoid_void=True) == Method(balance=Balance(avoid_void=True))
+    own_weights = resolve("ripu", ties="balanced_uncertainty", balance_from=2, weight_ratio=4)
+    assert own_weights.balance.balance_from == 2
     options = "power=0.5,prior=0.1"
     assert resolve("cbda", class_balance_options=options).balance.options == {
         "power": 0.5,
@@ -51,6 +55,8 @@ def test_every_field_of_a_method_is_a_field_of_the_config():
         ("cb", {"class_balance": "quota"}, "allocation: 'per_image' found with class_balance"),
         ("cbda_quota", {"class_evidence": "expected"}, "class_evidence: 'expected' found"),
         ("cbda_quota", {"class_evidence": "true"}, "class_evidence: 'true' found"),
+        ("cbda_quota", {"class_evidence": "nearest"}, "class_evidence: 'nearest' found"),
+        ("cb", {"sub_rounds": 0}, "sub_rounds: 0 found, expected 1 or more"),
         ("ripu", {"class_evidence": "corrected"}, "with class_balance 'none'"),
         ("cbda_quota", {"weight_ratio": 4.0}, "weight_ratio: 4 found with class_balance 'quota'"),
         ("ripu", {"balance_from": 2}, "balance_from: 2 found with class_balance 'none'"),

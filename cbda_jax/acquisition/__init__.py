@@ -1,7 +1,20 @@
 """Where to ask: scores, class balance, and exact selection. This room knows arrays only."""
 
-from cbda_jax.acquisition.balance.correction import corrected_classes, corrected_weights
-from cbda_jax.acquisition.balance.round import UNBALANCED, Balance, RoundBalance, round_balance
+from cbda_jax.acquisition.balance.correction import (
+    corrected_classes,
+    corrected_weights,
+    weights_by_score,
+)
+from cbda_jax.acquisition.balance.nearest import prototypes
+from cbda_jax.acquisition.balance.prior import log_ratio, source_prior, target_prior
+from cbda_jax.acquisition.balance.round import (
+    TIES_WITH_WEIGHTS,
+    UNBALANCED,
+    Balance,
+    RoundBalance,
+    round_balance,
+)
+from cbda_jax.acquisition.balance.void import BANDS, bands, void_shares
 from cbda_jax.acquisition.balance.weights import (
     SCHEMES,
     class_quota,
@@ -37,6 +50,7 @@ from cbda_jax.acquisition.selection.select import Picks, greedy_picks
 from cbda_jax.acquisition.selection.squares import block, blocked_mask
 
 __all__ = [
+    "BANDS",
     "BUDGET_EXAMPLES",
     "BUDGET_UNITS",
     "EVIDENCE",
@@ -44,6 +58,7 @@ __all__ = [
     "SCHEMES",
     "SCORES",
     "TIES",
+    "TIES_WITH_WEIGHTS",
     "UNBALANCED",
     "UNITS",
     "AcquisitionMaps",
@@ -57,6 +72,7 @@ __all__ = [
     "RoundBalance",
     "Scoring",
     "Selection",
+    "bands",
     "block",
     "blocked_mask",
     "capped",
@@ -67,11 +83,13 @@ __all__ = [
     "corrected_weights",
     "geometry",
     "greedy_picks",
+    "log_ratio",
     "most_picks",
     "of_round",
     "picks_of_pixels",
     "picks_per_image",
     "pixel_scores",
+    "prototypes",
     "reach",
     "read_budget",
     "region_scores",
@@ -79,4 +97,8 @@ __all__ = [
     "register_score",
     "round_balance",
     "score_maps",
+    "source_prior",
+    "target_prior",
+    "void_shares",
+    "weights_by_score",
 ]

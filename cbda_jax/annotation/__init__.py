@@ -11,7 +11,7 @@ from cbda_jax.annotation.answers import (
     cut,
     known_label,
 )
-from cbda_jax.annotation.asking import AnswersPending, Oracle, Pending, Setting
+from cbda_jax.annotation.asking import AnswersPending, Oracle, Pending, Setting, ask
 from cbda_jax.annotation.cost import Cost, CountsAnswers, answers_per_query, cost_of
 from cbda_jax.annotation.oracles import ORACLES, SIMULATED, create_oracle
 from cbda_jax.annotation.queries import ImageSizes, Queries, image_sizes, queried_mask
@@ -47,6 +47,7 @@ __all__ = [
     "Setting",
     "analyse",
     "answers_per_query",
+    "ask",
     "check_version",
     "closed_centres",
     "cost_of",

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from cbda_jax import plugins
 from cbda_jax.annotation.answers import Answers
 from cbda_jax.annotation.queries import ImageSizes, Queries
 from cbda_jax.annotation.simulated import LabelledImages
-from cbda_jax.errors import Paused
+from cbda_jax.errors import InputError, Paused
 from cbda_jax.stores import AnyPath
 
 
@@ -67,6 +68,32 @@ class Oracle(Protocol):
         queries again when it is started the next time.
         """
         ...
+
+
+def ask(oracle: Oracle, queries: Queries) -> Answers | Pending:
+    """What an oracle answers, which may be a user's own.
+
+    Raises:
+        InputError: it fails, or gives back something else.
+        Paused: as it raises.
+    """
+    try:
+        found = oracle.ask(queries)
+    except (InputError, Paused):
+        raise
+    # Whatever a user's oracle raises.
+    except Exception as error:
+        raise InputError(
+            f"annotation.oracle: ask(queries) of round {queries.round} fails with "
+            f"{plugins.one_line(error)}, expected Answers or Pending; mend the oracle, "
+            "then start the same command again: it is asked the same"
+        ) from error
+    if not isinstance(found, Answers | Pending):
+        raise InputError(
+            f"annotation.oracle: a {type(found).__name__} found, expected Answers or "
+            "Pending; correct what ask(queries) of the oracle gives back"
+        )
+    return found
 
 
 @dataclass(frozen=True)

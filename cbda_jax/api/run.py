@@ -363,6 +363,7 @@ class Run:
                 self._mesh,
                 scoring,
                 tuple(self._settings.data.target_size),
+                flip=method.flip,
                 seed=self._settings.seed,
                 batch=1,
             )

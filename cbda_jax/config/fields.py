@@ -190,8 +190,10 @@ _ACQUISITION = (
         str,
         of_method(text("a name")),
         "Of which class a pixel gets the weight: argmax (the predicted one), expected "
-        "(under the softmax), corrected (what the predicted class turned out to be so "
-        "far), true (a diagnostic).",
+        "(under the softmax), corrected (what the predicted class turned out to be so far), "
+        "corrected_by_score (the same, regions of one class apart), prior_corrected (under the "
+        "class frequencies of the target, estimated by EM), nearest (whose answers so far have the "
+        "nearest mean softmax), true (a diagnostic).",
     ),
     Field(
         "acquisition.weight_ratio",
@@ -206,10 +208,31 @@ _ACQUISITION = (
         "Classes are balanced from this round.",
     ),
     Field(
+        "acquisition.avoid_void",
+        bool,
+        of_method(switch()),
+        "Scores are lowered where answers so far were void: by predicted class, regions of one "
+        "class apart, and band of the image.",
+    ),
+    Field(
+        "acquisition.flip",
+        bool,
+        of_method(switch()),
+        "To score, predictions are averaged over an image and its mirror image; twice the time.",
+    ),
+    Field(
         "acquisition.image_cap",
         float,
         of_method(limit()),
         "Of a global allocation: at most so many times the even share in an image; 0: no limit.",
+    ),
+    Field(
+        "acquisition.sub_rounds",
+        int,
+        of_method(whole(1, 1000)),
+        "A round is held as so many small ones, without training in between: each asks for its "
+        "share of the round and uses all answers so far. Answers have to come at once, as those of "
+        "people do not; 1: the round is one.",
     ),
     Field(
         "acquisition.impurity_floor",
@@ -221,8 +244,9 @@ _ACQUISITION = (
         "acquisition.ties",
         str,
         of_method(text("a name")),
-        "How windows of one class are ranked: reference (by its epsilon), random or "
-        "class_balanced.",
+        "How windows of one class are ranked: reference (by its epsilon, the least uncertain "
+        "and least weighted first); below all others: random, class_balanced (drawn), "
+        "balanced_uncertainty (by uncertainty x class weight).",
     ),
     Field(
         "acquisition.clamp_impurity",

@@ -4,18 +4,22 @@ Nothing the size of an image comes back to the host: each image leaves its picks
 the pool keeps those that may still be chosen.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from cbda_jax import acquisition, models, platform, sharding
 from cbda_jax.data import pipeline
+from cbda_jax.run.logits import Logits
+from cbda_jax.run.request import Request
 from cbda_jax.training import TrainState
 
 # Keys of the random scores are kept apart from those of training steps.
@@ -38,44 +42,6 @@ class Target(NamedTuple):
     truth: Callable[[int], np.ndarray] | None = None
 
 
-class Share(NamedTuple):
-    """How much a round asks of an image of one size.
-
-    Attributes:
-        picks: of the image or, if the allocation is global, what it adds to the budget of all.
-        most: with a global allocation, the image's candidates are its first so many; None: all.
-    """
-
-    picks: int
-    most: int | None = None
-
-
-class Request(NamedTuple):
-    """How much a round asks for.
-
-    Attributes:
-        number: of the round, from 1.
-        shares: by the (height, width) of native labels.
-        allocation: "per_image" or "global".
-        picks: of all images together, if the allocation is global; None: the sum of the shares.
-    """
-
-    number: int
-    shares: Mapping[tuple[int, int], Share]
-    allocation: str
-    picks: int | None = None
-
-    def total(self, sizes: Iterable[tuple[int, int]]) -> int:
-        """Picks of all images together.
-
-        Args:
-            sizes: (height, width) of every image's native label.
-        """
-        if self.picks is not None:
-            return self.picks
-        return sum(self.shares[size].picks for size in sizes)
-
-
 class Acquirer:
     """The compiled programs of a run's rounds: of each size of native labels their own.
 
@@ -86,6 +52,7 @@ class Acquirer:
         via: (height, width) of the network's input; logits pass through it on their way to the
             native size, as in the reference.
         seed: of random scores and ties.
+        flip: predictions are averaged over an image and its mirror image.
         batch: images of a global batch, a multiple of the devices.
         host: (index, count) of this process.
         threads: decoding threads.
@@ -100,6 +67,7 @@ class Acquirer:
         *,
         batch: int,
         seed: int = 0,
+        flip: bool = False,
         host: tuple[int, int] = (0, 1),
         threads: int = 2,
     ):
@@ -110,6 +78,7 @@ class Acquirer:
         self._via = via
         self._squares = scoring.squares
         self._seed = seed
+        self._flip = flip
         self._batch = batch
         self._host = host
         self._threads = threads
@@ -122,15 +91,17 @@ class Acquirer:
         *,
         balance: acquisition.RoundBalance = acquisition.UNBALANCED,
         done: Callable[[int], None] = lambda images: None,
+        logits: Logits | None = None,
     ) -> tuple[acquisition.Selection, acquisition.Report]:
         """Holds a round. Batches are of images of one size; all images compete in one pool.
 
         Args:
             state: whose network scores.
             target: the pool of images.
-            request: how much is asked for.
+            request: how much is asked for; with limits, it needs logits.
             balance: of the classes; with counts, the budget is spent by a quota.
             done: told how many images have been handed to the devices, for a progress bar.
+            logits: of the same state and images, of `logits`; None: computed here, kept nowhere.
 
         Returns:
             The picks of all hosts, and what became of the budget.
@@ -157,20 +128,18 @@ class Acquirer:
         start = dict.fromkeys(capacity, 0)
         while asked:
             for size, indices in asked:
-                step = self.program(capacity[size], size)
                 left = len(indices)
-                with self._placed(target, size, indices) as batches:
-                    for images, index, blocked, *true_class in batches:
+                if logits is None:
+                    step = self.program(capacity[size], size)
+                    network = (state.inference_params, state.frozen)
+                    batches = self._placed(target, size, indices)
+                else:
+                    network, step = (), self.program_of_logits(capacity[size], size)
+                    batches = self._with_logits(logits, target, size, indices, request.limits)
+                with contextlib.closing(batches):
+                    for images, index, blocked, *rest in batches:
                         picks, predicted = step(
-                            state.inference_params,
-                            state.frozen,
-                            images,
-                            index,
-                            blocked,
-                            weights,
-                            round_,
-                            pool.threshold,
-                            *true_class,
+                            *network, images, index, blocked, weights, round_, pool.threshold, *rest
                         )
                         pool.add(index, picks, predicted, start=start[size])
                         if start[size] == 0:  # else an image is being asked again
@@ -219,6 +188,18 @@ class Acquirer:
         found = self._maps(native)(state.inference_params, state.frozen, *arguments)
         return jax.tree.map(np.asarray, found)
 
+    def logits(self, state: TrainState, target: Target) -> Logits:
+        """The logits of all images, for several calls of `choose` with the same state."""
+        network = self._network
+
+        def compute(images: jax.Array) -> jax.Array:
+            return network(state.inference_params, state.frozen, images)
+
+        def read(native: tuple[int, int], indices: Sequence[int]) -> pipeline.Prefetch:
+            return self._read(target, native, indices)
+
+        return Logits(compute, read, target.sizes, batch=self._batch, devices=self._mesh.size)
+
     # ---------------------------------------------------------------- programs
 
     def score(
@@ -239,11 +220,11 @@ class Acquirer:
             platform=self._platform,
         )
 
-    def select(self, score, blocked, floor, *, capacity: int) -> acquisition.Picks:
+    def select(self, score, blocked, floor, limit=None, *, capacity: int) -> acquisition.Picks:
         """The picks of one image, by its score map; to be traced."""
         return acquisition.greedy_picks(
             score,
-            capacity,
+            capacity if limit is None else limit,
             radius=self._squares.block_radius,
             capacity=capacity,
             blocked=blocked,
@@ -253,8 +234,7 @@ class Acquirer:
     @functools.cache  # noqa: B019 - an Acquirer lives as long as the run
     def _maps(self, native: tuple[int, int]) -> Callable[..., acquisition.AcquisitionMaps]:
         def maps(params, frozen, image, index, previous, balance, number, truth):
-            model = nnx.merge(self._graphdef, params, frozen)
-            logits = model(models.normalize(image[None]))[0]
+            logits = self._logits_of(params, frozen, image[None])[0]
             blocked = None if previous is None else self._blocked_by(*previous, native=native)
             return self.score(logits, index, blocked, balance, number, truth, native=native)
 
@@ -281,32 +261,74 @@ class Acquirer:
         the batch, the balance of scores, the round, the least score that still counts and, for
         class evidence "true", the labels.
         """
-        # Labels come in for the diagnostic that knows them, and for nothing else.
-        truths = [sharding.BATCH] if self._scoring.class_evidence == "true" else []
 
-        def replica(params, frozen, images, index, blocked, balance, number, floor, *truth):
-            model = nnx.merge(self._graphdef, params, frozen)
-            logits = model(models.normalize(images))
-
-            def one(arguments):
-                logits, index, blocked, *truth = arguments
-                # Padding has the index -1 and is blocked altogether.
-                blocked = blocked | (index < 0)
-                maps = self.score(logits, index, blocked, balance, number, *truth, native=native)
-                picks = self.select(maps.score, blocked, floor, capacity=capacity)
-                return picks, maps.prediction[picks.row, picks.col]
-
-            return lax.map(one, (logits, index, blocked, *truth))
+        def replica(params, frozen, images, *rest):
+            logits = self._logits_of(params, frozen, images)
+            return self._picked(logits, *rest, limit=None, capacity=capacity, native=native)
 
         return sharding.per_replica(
             replica,
             self._mesh,
-            in_specs=(
-                *[sharding.REPLICATED] * 2,
-                *[sharding.BATCH] * 3,
-                *[sharding.REPLICATED] * 3,
-                *truths,
-            ),
+            in_specs=(*[sharding.REPLICATED] * 2, *self._inputs),
+            out_specs=sharding.BATCH,
+        )
+
+    @functools.cache  # noqa: B019
+    def program_of_logits(
+        self, capacity: int, native: tuple[int, int]
+    ) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
+        """As `program`, with logits in place of the network and the images.
+
+        Last comes int32 [N], the most picks of each image, where that is less than the capacity.
+        """
+
+        def replica(*arguments):
+            *arguments, limit = arguments
+            return self._picked(*arguments, limit=limit, capacity=capacity, native=native)
+
+        return sharding.per_replica(
+            replica,
+            self._mesh,
+            in_specs=(*self._inputs, sharding.BATCH),
+            out_specs=sharding.BATCH,
+        )
+
+    @property
+    def _inputs(self) -> list[PartitionSpec]:
+        """Of images or logits, indices and masks; of balance, round and floor; of labels."""
+        # Labels come in for the diagnostic that knows them, and for nothing else.
+        truths = [sharding.BATCH] if self._scoring.class_evidence == "true" else []
+        return [*[sharding.BATCH] * 3, *[sharding.REPLICATED] * 3, *truths]
+
+    def _picked(
+        self, logits, index, blocked, balance, number, floor, *truth, limit, capacity, native
+    ) -> tuple[acquisition.Picks, jax.Array]:
+        def one(arguments):
+            logits, index, blocked, limit, *truth = arguments
+            # Padding has the index -1 and is blocked altogether.
+            blocked = blocked | (index < 0)
+            maps = self.score(logits, index, blocked, balance, number, *truth, native=native)
+            picks = self.select(maps.score, blocked, floor, limit, capacity=capacity)
+            return picks, maps.prediction[picks.row, picks.col]
+
+        return lax.map(one, (logits, index, blocked, limit, *truth))
+
+    def _logits_of(self, params, frozen, images) -> jax.Array:
+        model, normal = nnx.merge(self._graphdef, params, frozen), models.normalize(images)
+        logits = model(normal)
+        if not self._flip:
+            return logits
+        both = (logits, model(normal[:, :, ::-1])[:, :, ::-1])
+        mean = sum(jax.nn.softmax(x.astype(np.float32)) for x in both) / 2
+        return jnp.log(jnp.maximum(mean, np.finfo(np.float32).tiny))
+
+    @functools.cached_property
+    def _network(self) -> Callable[..., jax.Array]:
+        """The logits of a batch of images."""
+        return sharding.per_replica(
+            self._logits_of,
+            self._mesh,
+            in_specs=(sharding.REPLICATED, sharding.REPLICATED, sharding.BATCH),
             out_specs=sharding.BATCH,
         )
 
@@ -348,6 +370,55 @@ class Acquirer:
             load, indices, batch=self._batch, host=self._host, threads=self._threads
         )
         return pipeline.Prefetch(batches, place)
+
+    def _read(
+        self, target: Target, native: tuple[int, int], indices: Sequence[int]
+    ) -> pipeline.Prefetch:
+        """Images and, where they are looked at, labels; of one size."""
+        del native
+        truth = target.truth
+
+        def load(index: int) -> dict[str, np.ndarray]:
+            record = {"image": target.image(index)}
+            return record if truth is None else {**record, "label": truth(index)}
+
+        def place(batch: dict[str, np.ndarray]) -> tuple[jax.Array, ...]:
+            placed = sharding.shard_batch(self._mesh, batch)
+            return placed["image"], *(() if truth is None else (placed["label"],))
+
+        batches = pipeline.record_batches(
+            load, indices, batch=self._batch, host=self._host, threads=self._threads
+        )
+        return pipeline.Prefetch(batches, place)
+
+    def _with_logits(
+        self,
+        logits: Logits,
+        target: Target,
+        native: tuple[int, int],
+        indices: Sequence[int],
+        limits: np.ndarray | None,
+    ) -> Generator[tuple[jax.Array, ...]]:
+        """As `_placed`, of logits; with the most picks of each image. Others are padding."""
+        longest = max(len(target.previous(index)[0]) for index in indices)
+        wanted, (host, hosts) = frozenset(indices), self._host
+        share = self._batch // hosts
+        for chunk, found, *truth in logits.batches(native, wanted):
+            padded = [i if i in wanted else -1 for i in chunk]
+            padded += [-1] * (self._batch - len(padded))
+            own = padded[host * share : (host + 1) * share]
+            nothing = np.full_like(_padded(*target.previous(indices[0]), longest), -1)
+            places = [_padded(*target.previous(i), longest) if i >= 0 else nothing for i in own]
+            row, col = np.stack(places, axis=1)
+            index = np.array(own, np.int32)
+            # Records may have fewer picks left than the program has room for.
+            limit = np.full(share, np.iinfo(np.int32).max, np.int32)
+            limit = limit if limits is None else np.where(index < 0, 0, limits[index])
+            index, row, col, limit = sharding.shard_batch(
+                self._mesh, (index, row, col, limit.astype(np.int32))
+            )
+            blocked = self._blocked(native)(row, col)
+            yield found, index, blocked, *truth, limit
 
 
 def _size_of(target: Target, index: int) -> tuple[int, int]:

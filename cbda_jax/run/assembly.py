@@ -120,6 +120,11 @@ def resolve_method(config: Config) -> Method:
             f"acquisition.balance_from: {begins} found, expected at most "
             f"{len(config.acquisition.rounds)}, the number of rounds"
         )
+    if method.acquires and method.sub_rounds > 1 and config.annotation.oracle == "people":
+        problems.append(
+            f"acquisition.sub_rounds: {method.sub_rounds} found with annotation.oracle 'people', "
+            "expected 1: each small round needs the answers to the one before at once"
+        )
     if problems:
         raise InputError("; ".join(problems))
     if config.data.source_free:
@@ -130,6 +135,11 @@ def resolve_method(config: Config) -> Method:
                 "trained on the source: a checkpoint, or the workdir of a run of source_only"
             )
         method = dataclasses.replace(method, source=False)
+    if method.scoring.class_evidence == "prior_corrected" and not method.source:
+        raise InputError(
+            "acquisition.class_evidence: 'prior_corrected' found with a method that does not train "
+            "on the source, expected one that does: its class frequencies are those of the source"
+        )
     return method
 
 

@@ -10,7 +10,7 @@ from cbda_jax.acquisition import Budget
 from cbda_jax.errors import InputError
 from cbda_jax.methods import Method
 from cbda_jax.reporting.tables import count, hours, small_percent
-from cbda_jax.run.acquirer import Request, Share
+from cbda_jax.run.request import Request, Share
 
 
 class Spent(NamedTuple):

@@ -271,6 +271,7 @@ class Experiment:
             parts.mesh,
             parts.method.scoring,
             tuple(config.data.target_size),
+            flip=parts.method.flip,
             seed=config.seed,
             batch=config.acquisition.batch_per_device * parts.mesh.size,
             host=parts.host,

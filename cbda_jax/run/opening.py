@@ -12,7 +12,8 @@ from cbda_jax.reporting.trackers import Tracker
 from cbda_jax.run import assembly, checks
 from cbda_jax.run.budget import check_rest
 from cbda_jax.run.loss_balance import loss_balance
-from cbda_jax.run.rounds import Plan, Rounds
+from cbda_jax.run.plan import Plan
+from cbda_jax.run.rounds import Rounds
 from cbda_jax.run.trainer import Trainer
 from cbda_jax.runtime import hosts
 from cbda_jax.runtime.preemption import Preemption
@@ -49,6 +50,7 @@ def open_rounds(parts: assembly.Parts, folder: AnyPath, *, wait: bool, settled: 
             config.acquisition.budget_in,
             config.annotation.seconds_per_answer,
             settled,
+            lambda: parts.dataset("source").class_pixels.sum(axis=0),
         ),
         gallery=config.report.gallery,
         wait_s=_WAIT_S if wait else None,

@@ -128,17 +128,28 @@ def _acquirer(setting: _Setting) -> Acquirer:
         setting.mesh,
         method.scoring,
         tuple(config.data.target_size),
+        flip=method.flip,
         seed=config.seed,
         batch=config.acquisition.batch_per_device * setting.mesh.size,
     )
 
 
 def _balance(setting: _Setting) -> acquisition.RoundBalance:
-    of_classes = setting.array((setting.classes,), np.float32, sharding.REPLICATED)
-    method = setting.method
+    method, classes = setting.method, setting.classes
+
+    def array(*shape: int) -> Any:
+        return setting.array(shape, np.float32, sharding.REPLICATED)
+
+    evidence, ties = method.scoring.class_evidence, method.scoring.ties
+    of_classes = array(2, classes) if evidence == "corrected_by_score" else array(classes)
+    weighted = method.balance.weighted
+    drawn = ties == "class_balanced" or (ties == "balanced_uncertainty" and not weighted)
     return acquisition.RoundBalance(
-        weights=of_classes if method.balance.weighted else None,
-        tie_weights=of_classes if method.scoring.ties == "class_balanced" else None,
+        weights=of_classes if weighted else None,
+        tie_weights=of_classes if drawn else None,
+        void=array(2, acquisition.BANDS, classes) if method.balance.avoid_void else None,
+        log_ratio=array(classes) if evidence == "prior_corrected" else None,
+        prototypes=array(classes, classes) if evidence == "nearest" else None,
     )
 
 

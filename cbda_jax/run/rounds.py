@@ -1,80 +1,35 @@
 """The rounds of a run: what is asked, who answers, and the target labels that follow."""
 
-import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Int32, UInt8
 
-from cbda_jax import acquisition, annotation, console, plugins, reporting
-from cbda_jax.errors import InputError, Paused
+from cbda_jax import acquisition, annotation, console, reporting
 from cbda_jax.files import write_npz
 from cbda_jax.label_space import LabelSpace
-from cbda_jax.methods import Method
 from cbda_jax.run import budget as budgets
+from cbda_jax.run import small_rounds
 from cbda_jax.run.acquirer import Target
+from cbda_jax.run.evidence import LOOKS, Evidence
+from cbda_jax.run.experience import Experience
+from cbda_jax.run.plan import Picker, Plan, Pool
+from cbda_jax.run.request import Request, part_of
 from cbda_jax.runtime import hosts
 from cbda_jax.stores import AnyPath
 from cbda_jax.training import TrainState
 
-
-@runtime_checkable
-class Pool(annotation.LabelledImages, Protocol):
-    """The target images, such as `cbda_jax.data.records.Records`."""
-
-    @property
-    def sizes(self) -> Int32[np.ndarray, "images 2"]:
-        """(height, width) of every label."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        """RGB of an image, at the network's input size."""
-        ...
-
-
-@runtime_checkable
-class Picker(Protocol):
-    """Scores and picks, as `cbda_jax.run.acquirer.Acquirer` does."""
-
-    def choose(
-        self, *arguments: Any, **named: Any
-    ) -> tuple[acquisition.Selection, acquisition.Report]:
-        """The picks of a round; see `Acquirer.choose`."""
-        ...
-
-    def maps(self, *arguments: Any, **named: Any) -> acquisition.AcquisitionMaps:
-        """The score map of an image; see `Acquirer.maps`."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What the rounds of a run are to do.
-
-    Attributes:
-        name: of the method, for the log.
-        method: what it acquires.
-        budget: over all rounds; by default a fraction of all target pixels.
-        count: how many rounds share it.
-        budget_in: what it is counted in, one of `acquisition.BUDGET_UNITS`.
-        seconds_per_answer: what an answer is estimated to take.
-        settled: how many rounds were held before the budget was this one. What they asked for
-            stays, and the others share the rest.
-    """
-
-    name: str
-    method: Method
-    budget: float | int
-    count: int
-    budget_in: str = "pixels"
-    seconds_per_answer: float | int = 2.0
-    settled: int = 0
+_NOTHING = acquisition.Selection(
+    np.zeros(0, np.int32),
+    np.zeros(0, np.int32),
+    np.zeros(0, np.int32),
+    np.zeros(0, np.float32),
+    np.zeros(0, np.uint8),
+)
 
 
 class Rounds:
@@ -137,7 +92,9 @@ class Rounds:
         )
         self._gallery = gallery
         self._wait_s = wait_s
-        self._confusions: dict[int, Int64[np.ndarray, "classes classes"]] = {}
+        self._experience = Experience(plan.method, space.num_classes, self.sizes)
+        self._plan = plan
+        self._evidence = Evidence(plan, space.num_classes, pool.ids)  # of the last round's network
 
     # -------------------------------------------------------- what was answered
 
@@ -190,36 +147,20 @@ class Rounds:
         """The answers to the rounds held at or before a step."""
         return [answers for answers in self.answers.rounds if answers.queries.step <= step]
 
-    def _classes(self, number: int) -> Int64[np.ndarray, " classes"]:
-        """Pixels of every class among the answers to the rounds before `number`."""
-        return annotation.counts(self.answers.rounds[: number - 1])[: self._space.num_classes]
-
-    def _confusion(self, number: int) -> Int64[np.ndarray, "classes classes"]:
-        """True by predicted class at the centres picked before round `number`, void left out."""
-        classes = self._space.num_classes
-        for answers in self.answers.rounds[: number - 1]:
-            if answers.round not in self._confusions:
-                tally = annotation.tally(answers, classes, self.sizes)
-                self._confusions[answers.round] = tally.confusion[:, :classes].T
-        nothing = np.zeros((classes, classes), np.int64)
-        return sum((self._confusions[n] for n in range(1, number)), nothing)
-
     def _balance(self, number: int) -> acquisition.RoundBalance:
         """What a round is balanced by, from the answers to the rounds before."""
-        return acquisition.round_balance(
-            self._method.balance,
-            number,
-            counts=lambda: self._classes(number),
-            confusion=lambda: self._confusion(number),
-            evidence=self._method.scoring.class_evidence,
-            ties=self._method.scoring.ties,
-        )
+        known = self.answers.rounds[: number - 1]
+        return self._evidence.complete(self._experience.balance(number, known), known)
 
-    def _target(self) -> Target:
-        """The target images, as a round asks about them."""
+    def _target(self, asked: Sequence[annotation.Queries] = ()) -> Target:
+        """The target images, as a round asks about them, some of which it has asked by now."""
 
         def previous(index: int) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " n"]]:
-            return annotation.closed_centres(self.answers.rounds, self._pool.ids[index])
+            image_id = self._pool.ids[index]
+            closed = annotation.closed_centres(self.answers.rounds, image_id)
+            here = (queries.by_image.get(image_id) for queries in asked)
+            row, col = zip(closed, *(own for own in here if own is not None), strict=True)
+            return np.concatenate(row), np.concatenate(col)
 
         return Target(
             self._pool.sizes,
@@ -265,8 +206,9 @@ class Rounds:
         seconds = None
         if len(self.log.rounds) < number:
             start = time.perf_counter()
-            queries = self._choose(number, step, state, acquirer, between)
+            queries = self._choose(number, step, state, acquirer, between, writable)
             self._draw(number, state, acquirer)
+            self._evidence.forget()
             self.answers.check_repeated([*self.log.rounds, queries])
             writable()
             hosts.first(self.answers.make_folder)
@@ -281,6 +223,8 @@ class Rounds:
             for record in reporting.read_metrics(self._workdir)
         ):
             self._record(self.answers.rounds[number - 1], seconds, metrics)
+        if self._method.sub_rounds > 1:
+            hosts.first(lambda: small_rounds.remove(self._workdir, number))
 
     def _ask(
         self,
@@ -291,27 +235,16 @@ class Rounds:
         """Has a round answered in the first process; all read the answers from the disk."""
 
         def ask() -> annotation.Pending | None:
-            try:
-                found = self._oracle.ask(queries)
-            except (InputError, Paused):
-                raise
-            # Whatever a user's oracle raises.
-            except Exception as error:
-                raise InputError(
-                    f"annotation.oracle: ask(queries) of round {queries.round} fails with "
-                    f"{plugins.one_line(error)}, expected Answers or Pending; mend the oracle, "
-                    "then start the same command again: it is asked the same"
-                ) from error
+            found = None
+            if self._method.sub_rounds > 1:
+                found = self._small_rounds(queries.round, queries.step).answered(queries)
+            if found is None:
+                found = annotation.ask(self._oracle, queries)
             if self.answers.path(queries.round).exists():
                 # Written by the program that people answer with, when it closed the round.
                 return None
             if isinstance(found, annotation.Pending):
                 return found
-            if not isinstance(found, annotation.Answers):
-                raise InputError(
-                    f"annotation.oracle: a {type(found).__name__} found, expected Answers or "
-                    "Pending; correct what ask(queries) of the oracle gives back"
-                )
             self.answers.write(found)
             return None
 
@@ -353,41 +286,91 @@ class Rounds:
         state: TrainState,
         acquirer: Picker,
         between: Callable[[], None],
+        writable: Callable[[], None] = lambda: None,
     ) -> annotation.Queries:
         """Scores all target images and takes the picks that the round can pay for."""
-        ids = self._pool.ids
-        method = self._method
-        sizes = self.sizes.values()
-        asked = budgets.request(method, self.budget, number, self._count, sizes, self.spent())
-        balance = self._balance(number)
-        with console.progress(len(ids), f"acquire round {number}", unit="image") as progress:
+        parts, sizes = self._method.sub_rounds, self.sizes.values()
+        asked = budgets.request(self._method, self.budget, number, self._count, sizes, self.spent())
+        with console.progress(
+            parts * len(self._pool), f"acquire round {number}", unit="image"
+        ) as progress:
 
             def done(images: int) -> None:
                 progress.update(images)
                 between()
 
-            chosen, report = acquirer.choose(
-                state,
-                self._target(),
-                asked,
-                balance=balance,
-                done=done,
-            )
+            def choose(
+                asked: Request,
+                before: Sequence[annotation.Queries] = (),
+                answered: Sequence[annotation.Answers] = (),
+            ) -> annotation.Queries:
+                known = [*self.answers.rounds[: number - 1], *answered]
+                balance = self._experience.balance(number, known)
+                balance = self._evidence.complete(balance, known)
+                chosen, report = acquirer.choose(
+                    state, self._target(before), asked, balance=balance, done=done, **named
+                )
+                about = self._about(asked, balance, report)
+                return self._queries(number, step, chosen, about)
+
+            named: dict[str, Any] = {}
+            if parts > 1 or self._method.scoring.class_evidence in LOOKS:
+                logits = named["logits"] = acquirer.logits(state, self._target())
+                classes = self._space.num_classes
+                self._evidence = Evidence(self._plan, classes, self._pool.ids, logits)
+            if parts == 1:
+                return choose(asked)
+
+            def choose_part(
+                place: int,
+                before: Sequence[annotation.Queries],
+                answered: Sequence[annotation.Answers],
+            ) -> annotation.Queries:
+                taken = [sum(len(q.places.get(i, ())) for q in before) for i in self._pool.ids]
+                part = part_of(asked, place, parts, self._pool.sizes, np.array(taken))
+                if not part.picks:
+                    return nothing
+                return choose(part, before, answered)
+
+            nothing = self._queries(number, step, _NOTHING, self._about(asked))
+            small = self._small_rounds(number, step)
+            small.hold(choose_part, parts, writable)
+            return small.queries(nothing)
+
+    def _small_rounds(self, number: int, step: int) -> small_rounds.SmallRounds:
+        """Those of a round so far."""
+        return small_rounds.SmallRounds(
+            self._workdir, number, step, self._oracle, self._space, self.sizes
+        )
+
+    def _about(
+        self,
+        asked: Request,
+        balance: acquisition.RoundBalance = acquisition.UNBALANCED,
+        report: acquisition.Report | None = None,
+    ) -> dict[str, Any]:
+        """What is worth keeping of how queries were chosen."""
         about: dict[str, Any] = {
             "method": self._name,
-            "unit": method.scoring.unit,
-            "requested": asked.total(sizes),
+            "unit": self._method.scoring.unit,
+            "requested": asked.total(self.sizes.values()),
             "budget": self.budget.amount,
         }
         if self.budget.unit != "pixels":
             about["budget_in"] = self.budget.unit
-        if balance.counts is not None:
+        if balance.counts is not None and report is not None:
             # By predicted class: picks that could be had, and how many were taken of them.
             about |= {"candidates": report.offered.tolist(), "quota": report.quota.tolist()}
         if balance.group_of is not None:
             # By what that class counted as, rather.
             about["quota_class"] = balance.group_of.tolist()
+        return about
+
+    def _queries(
+        self, number: int, step: int, chosen: acquisition.Selection, about: dict[str, Any]
+    ) -> annotation.Queries:
         # Records may be in any order; the log's ids are sorted.
+        ids = self._pool.ids
         in_order = tuple(sorted(ids))
         place = np.searchsorted(in_order, ids).astype(np.int32)
         return annotation.Queries(

@@ -208,7 +208,7 @@ def remove_leftovers(workdir: AnyPath) -> list[AnyPath]:
     if not isinstance(workdir, Path):
         return _remove_objects(workdir)
     hidden = [*workdir.glob(".*")]
-    for name in ("queries", "answers", "gallery", "report"):
+    for name in ("queries", "answers", "small_rounds", "gallery", "report"):
         hidden += (workdir / name).rglob(".*")
     removed = [p for p in hidden if _TEMPORARY.fullmatch(p.name) and p.is_file()]
     saves = (workdir / "checkpoints").glob("*")

@@ -21,6 +21,7 @@ from cbda_jax.annotation import (
     Pending,
     Queries,
     Setting,
+    ask,
     create_oracle,
     cut,
 )
@@ -143,3 +144,27 @@ def test_what_is_no_oracle(name, expected):
         create_oracle(name, SETTING)
     assert expected in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_an_oracle_gives_back_is_looked_at():
+    class Own:
+        def __init__(self, found):
+            self.found = found
+
+        def ask(self, queries):
+            if isinstance(self.found, BaseException):
+                raise self.found
+            return self.found
+
+    pending = Pending(QUERIES, "there")
+    assert ask(Own(pending), QUERIES) is pending
+    for found, message in (
+        (7, "annotation.oracle: a int found, expected Answers or Pending"),
+        (OSError("no\nline"), r"ask\(queries\) of round 2 fails with OSError.*mend the oracle"),
+        (InputError("as it is"), "^as it is$"),
+    ):
+        with pytest.raises(InputError, match=message) as error:
+            ask(Own(found), QUERIES)
+        assert "\n" not in str(error.value)
+    with pytest.raises(AnswersPending):
+        ask(Own(AnswersPending()), QUERIES)

@@ -56,6 +56,8 @@ BAD = {
             ),
         )
     },
+    "acquisition.sub_rounds": (0, 1.5, 1001, "3"),
+    **{f"acquisition.{name}": (1, "yes") for name in ("avoid_void", "flip")},
     "checkpoint.dir": (3, None),
     "seed": (-1, 2**31, True, 0.0),
     "data.source_size": ((0, 64), (64,), (64, 64, 64), (64.5, 64), (True, 64), 64, (64, 10**9)),

@@ -9,7 +9,8 @@ from tiny import Tiny
 
 from cbda_jax import models, sharding, training
 from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring
-from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
+from cbda_jax.run.acquirer import Acquirer, Target
+from cbda_jax.run.request import Request, Share
 
 INPUT, NATIVE = (24, 40), (36, 60)
 COUNT = 11

@@ -12,7 +12,8 @@ from union import best
 
 from cbda_jax import models, sharding, training
 from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring
-from cbda_jax.run.acquirer import Acquirer, Request, Share, Target
+from cbda_jax.run.acquirer import Acquirer, Target
+from cbda_jax.run.request import Request, Share
 
 INPUT = (24, 40)
 # The largest, the network's own, and a tall one.

@@ -8,8 +8,8 @@ import pytest
 from cbda_jax.acquisition import Budget, picks_per_image
 from cbda_jax.annotation import Answers, Queries
 from cbda_jax.methods import METHODS, Method
-from cbda_jax.run.acquirer import Request, Share
 from cbda_jax.run.budget import described, request
+from cbda_jax.run.request import Request, Share
 
 LARGE, SMALL = (12, 16), (6, 8)
 SIZES = [LARGE, SMALL, LARGE]

@@ -11,9 +11,10 @@ from cbda_jax.acquisition import Balance, Scoring
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import METHODS, Method
-from cbda_jax.run.acquirer import Request, Share
 from cbda_jax.run.loss_balance import label_counts
-from cbda_jax.run.rounds import Plan, Rounds
+from cbda_jax.run.plan import Plan
+from cbda_jax.run.request import Request, Share
+from cbda_jax.run.rounds import Rounds
 from cbda_jax.training import TrainState
 
 IDS = ("a", "b")
@@ -92,21 +93,25 @@ def test_the_loss_counts_the_labels_that_a_step_has(tmp_path):
     assert not label_counts(METHODS["source_only"], pool, rounds, 9).any()
 
 
+def confusion(rounds, number):
+    return rounds._experience.confusion(rounds.answers.rounds[: number - 1])
+
+
 def test_confusion_is_that_of_the_centres_without_void(tmp_path):
     rounds = rounds_of(tmp_path, METHODS["cb"])
-    assert not rounds._confusion(1).any()
+    assert not confusion(rounds, 1).any()
     second = np.zeros((19, 19), np.int64)
     second[5, 5] = second[0, 5] = second[7, 7] = 1
-    np.testing.assert_array_equal(rounds._confusion(2), second)
+    np.testing.assert_array_equal(confusion(rounds, 2), second)
     second[0, 5] += 1
-    np.testing.assert_array_equal(rounds._confusion(3), second)
+    np.testing.assert_array_equal(confusion(rounds, 3), second)
 
 
 def test_weights_are_clipped_and_then_corrected(tmp_path):
     method = Method(Scoring(class_evidence="corrected"), Balance("inverse_power", weight_ratio=4))
     rounds = rounds_of(tmp_path, method)
     found = rounds._balance(3)
-    counts = rounds._classes(3)
+    counts = rounds._experience.classes(rounds.answers.rounds)
     assert counts[[0, 5, 7]].min() > 0
     clipped = acquisition.clip_weights(acquisition.class_weights(counts, "inverse_power"), 4)
     expected = clipped.copy()
@@ -210,6 +215,9 @@ class Recorder:
     def maps(self, *arguments, **told):
         raise NotImplementedError
 
+    def logits(self, *arguments, **told):
+        raise NotImplementedError
+
 
 @pytest.mark.parametrize(
     ("method", "most", "knows"),
@@ -233,8 +241,9 @@ def test_a_quota_over_corrected_classes_is_logged(tmp_path):
     method = Method(Scoring(class_evidence="corrected"), Balance("quota"), allocation="global")
     rounds, acquirer = rounds_of(tmp_path, method), Recorder()
     # Eleven more answers that what was predicted as 5 is 0.
-    rounds._confusions[1] = np.zeros((19, 19), np.int64)
-    rounds._confusions[1][0, 5] = 11
+    found = np.zeros((19, 19), np.int64)
+    found[0, 5] = 11
+    rounds._experience._confusions[rounds.answers.rounds[0]] = found
     queries = rounds._choose(3, 9, STATE, acquirer, lambda: None)
     assert acquirer.balance.group_of.tolist() == [c if c != 5 else 0 for c in range(19)]
     assert queries.about["quota_class"] == acquirer.balance.group_of.tolist()

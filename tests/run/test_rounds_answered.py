@@ -173,9 +173,10 @@ def test_labels_counts_and_budget_are_of_the_answers_alone(tmp_path):
     expected[3:6, 3:5] = 7
     np.testing.assert_array_equal(label, expected)
     assert (rounds.label(0, 9) == VOID).all()
-    assert rounds._classes(2).tolist() == [12 if c == 7 else 0 for c in range(19)]
+    known, answered = rounds._experience, rounds.answers.rounds
+    assert known.classes(answered).tolist() == [12 if c == 7 else 0 for c in range(19)]
     # Predicted 3 and 4, answered 7.
-    assert np.argwhere(rounds._confusion(2)).tolist() == [[7, 3], [7, 4]]
+    assert np.argwhere(known.confusion(answered)).tolist() == [[7, 3], [7, 4]]
     (record,) = records(tmp_path)
     assert (record["pixels"], record["void_pixels"]) == (18, 6)
     assert pool.read == 0

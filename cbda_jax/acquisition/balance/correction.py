@@ -73,3 +73,33 @@ def corrected_classes(
     itself = np.arange(len(likely))
     kept = likely[itself, itself] >= likely.max(axis=0)
     return np.where(kept, itself, likely.argmax(axis=0)).astype(np.uint8)
+
+
+def weights_by_score(
+    weights: Float32[np.ndarray, " classes"],
+    confusion: Integer[np.ndarray, "2 classes classes"],
+    *,
+    strength: float = STRENGTH,
+) -> Float32[np.ndarray, "2 classes"]:
+    """`corrected_weights`, of windows of several predicted classes and of those of one apart.
+
+    At borders most predictions of the asked pixels are wrong, inside of objects most are right:
+
+        P(t | p, u) = (n[u, t, p] + strength P(t | p)) / (sum over t of n[u, t, p] + strength)
+
+    with P(t | p) of `true_given_predicted` over both, which a kind of window with few answers so
+    follows.
+
+    Args:
+        weights: `[C]` by true class; see `class_weights`.
+        confusion: `[2, C, C]` answers, true class by predicted class: those of windows of several
+            classes first, then of one, which score 0 or less.
+        strength: of the smoothing, in answers a class, above 0.
+
+    Returns:
+        `[2, C]` float32, by kind of window and predicted class.
+    """
+    pooled = true_given_predicted(confusion.sum(axis=0), strength=strength)
+    smoothed = confusion + strength * pooled
+    likely = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return (weights @ likely).astype(np.float32)

@@ -8,15 +8,19 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
+from cbda_jax.acquisition.balance.nearest import discriminants
 from cbda_jax.acquisition.balance.round import UNBALANCED, RoundBalance
+from cbda_jax.acquisition.balance.void import bands
 from cbda_jax.acquisition.scoring.impurity import one_class, window_impurity
-from cbda_jax.acquisition.scoring.scoring import Scoring
+from cbda_jax.acquisition.scoring.scoring import DRAWN, Scoring
 from cbda_jax.acquisition.scoring.softmax import softmax_maps
 from cbda_jax.acquisition.scoring.windows import window_mean
 from cbda_jax.platform import resolve
 
 # Ties score below 0. Random numbers are multiples of twice this.
 _SMALLEST = 2.0**-24
+# Of uncertainty x weight in ties: it keeps the digits of what is small, 1e-7 and more.
+_SPREAD = 2.0**20
 
 
 class AcquisitionMaps(NamedTuple):
@@ -114,12 +118,13 @@ def score_maps(
         via: a size through which to interpolate first.
         balance: of the round. `weights` multiply the score by the class of a pixel that
             `scoring.class_evidence` names ("corrected" is as "argmax" here: the weights are, see
-            `corrected_weights`); `tie_weights` are for class-balanced ties.
+            `corrected_weights`); `tie_weights` are for class-balanced ties. With `void`, a score is
+            multiplied by 1 - P(void), and one below 0 divided by it.
         true_class: `[H, W]`, for class_evidence "true", a diagnostic. Where it is none of the C
             classes (void), the predicted class counts.
         blocked: `[H, W]` bool, for a score that names it; None: nowhere. Picks are not kept from
             there: that is for `greedy_picks`.
-        key: for a score that names "uniform", and for random ties.
+        key: for a score that names "uniform", and for ties that are drawn.
         platform: that the program is for.
 
     Returns:
@@ -135,9 +140,15 @@ def score_maps(
     )
     if scoring.class_evidence == "true" and weights is not None and true_class is None:
         raise ValueError('class_evidence="true" needs the true classes')
+    for evidence, needed, what in (
+        ("prior_corrected", balance.log_ratio, "the ratio of the priors"),
+        ("nearest", balance.prototypes, "the prototypes"),
+    ):
+        if scoring.class_evidence == evidence and weights is not None and needed is None:
+            raise ValueError(f'class_evidence="{evidence}" needs {what}')
     if scoring.ties == "class_balanced" and tie_weights is None:
         raise ValueError('ties="class_balanced" needs their weights')
-    if key is None and ("uniform" in score.names or scoring.ties != "reference"):
+    if key is None and ("uniform" in score.names or scoring.ties in DRAWN):
         raise ValueError("a score or ties drawn at random: needs a key")
     classes = logits.shape[-1]
     expected = weights is not None and scoring.class_evidence == "expected"
@@ -182,21 +193,47 @@ def score_maps(
         return pixels[name] if name in pixels else scoring.settings[name]
 
     value = score.function(**{name: named(name) for name in score.names})
+    tied = None
+    if scoring.ties != "reference":
+        tied = one_class(prediction, radius=scoring.radius)
+    # As the log tells them: those of one class are what scores 0 or less.
+    unranked = value <= 0 if tied is None else tied | (value <= 0)
+    weight = None
     if expected:
-        value = value * pixels["weight"]
+        weight = pixels["weight"]
     elif weights is not None:
         counted = prediction
         if scoring.class_evidence == "true" and true_class is not None:
             counted = jnp.where(true_class < classes, true_class, prediction)
-        value = value * _of_class(weights, counted, platform)
-    if scoring.ties != "reference":
-        assert key is not None
-        # Not the numbers that the score has drawn, if it has.
-        key = jax.random.fold_in(key, 1) if "uniform" in score.names else key
-        weight = None
-        if scoring.ties == "class_balanced" and tie_weights is not None:
-            weight = _of_class(tie_weights, prediction, platform)
-        value = _below_others(value, one_class(prediction, radius=scoring.radius), key, weight)
+        elif scoring.class_evidence in ("prior_corrected", "nearest"):
+            told = _as_evidence(logits, balance)
+            found = softmax_maps(told, ["prediction"], size=size, via=via, platform=platform)
+            counted = found["prediction"]
+        weight = _of_kind(weights, unranked, counted, platform)
+    if weight is not None:
+        value = value * weight
+    learnt = None
+    if balance.void is not None:
+        learnt = 1 - _void_share(jnp.asarray(balance.void), unranked, prediction, platform)
+        value = jnp.where(value < 0, value / learnt, value * learnt)
+    if tied is not None:
+        drawn = None
+        if scoring.ties in DRAWN:
+            assert key is not None
+            # Not the numbers that the score has drawn, if it has.
+            drawn = jax.random.fold_in(key, 1) if "uniform" in score.names else key
+        if scoring.ties == "random":
+            weight = None
+        elif tie_weights is not None:
+            weight = _of_kind(tie_weights, unranked, prediction, platform)
+        if learnt is not None:
+            weight = learnt if weight is None else weight * learnt
+        if drawn is None:
+            low = _by_uncertainty(uncertainty, weight)
+        else:
+            low = _at_random(drawn, weight, value.shape)
+        # NaN stays, or a diverged network, which predicts one class, would go unseen.
+        value = jnp.where(tied & ~jnp.isnan(value), low, jnp.maximum(value, jnp.float32(0)))
     return AcquisitionMaps(_materialised(value, platform), impurity, uncertainty, prediction)
 
 
@@ -213,17 +250,63 @@ def _of_class(
     return found
 
 
-def _below_others(
-    value: Float[Array, "height width"],
-    tied: Bool[Array, "height width"],
-    key: Key[Array, ""],
-    weight: Float[Array, "height width"] | None,
+def _as_evidence(
+    logits: Float[Array, "h w classes"], balance: RoundBalance
+) -> Float[Array, "h w classes"]:
+    """Numbers whose largest is of the class that counts, also after interpolation."""
+    if balance.prototypes is not None:
+        return discriminants(logits, jnp.asarray(balance.prototypes, jnp.float32))
+    # Interpolation keeps a number a class as it is.
+    ratio = jnp.asarray(balance.log_ratio, jnp.float32)
+    return logits.astype(jnp.float32) + ratio[None, None, :]
+
+
+def _of_kind(
+    weights: Float[Array, "*kinds classes"],
+    unranked: Bool[Array, "height width"],
+    classes: UInt8[Array, "height width"],
+    platform: str | None,
 ) -> Float[Array, "height width"]:
-    """Scores with tied pixels in random order below the others, which score 0 or more."""
-    drawn = jnp.maximum(jax.random.exponential(key, value.shape), jnp.float32(_SMALLEST))
-    low = -drawn / (drawn + (jnp.float32(1) if weight is None else weight))
-    # NaN stays, or a diverged network, which predicts one class, would go unseen.
-    return jnp.where(tied & ~jnp.isnan(value), low, jnp.maximum(value, jnp.float32(0)))
+    """The weight of every pixel's class; with two kinds, of pixels that are ranked and are not."""
+    if weights.ndim == 1:
+        return _of_class(weights, classes, platform)
+    ranked, other = (_of_class(own, classes, platform) for own in weights)
+    return jnp.where(unranked, other, ranked)
+
+
+def _void_share(
+    void: Float[Array, "2 bands classes"],
+    unranked: Bool[Array, "height width"],
+    classes: UInt8[Array, "height width"],
+    platform: str | None,
+) -> Float[Array, "height width"]:
+    """P(void) of every pixel; see `void_shares`."""
+    height = classes.shape[0]
+    if resolve(platform) == "cpu":
+        return void[unranked.astype(jnp.int32), bands(height)[:, None], classes]
+    rows = void[:, bands(height)]
+    found = jnp.where(unranked, rows[1, :, :1], rows[0, :, :1])
+    for c in range(1, void.shape[2]):
+        own = jnp.where(unranked, rows[1, :, c, None], rows[0, :, c, None])
+        found = jnp.where(classes == c, own, found)
+    return found
+
+
+def _at_random(
+    key: Key[Array, ""], weight: Float[Array, "height width"] | None, shape: tuple[int, ...]
+) -> Float[Array, "height width"]:
+    """Scores in (-1, 0), in a random order, by weight."""
+    drawn = jnp.maximum(jax.random.exponential(key, shape), jnp.float32(_SMALLEST))
+    return -drawn / (drawn + (jnp.float32(1) if weight is None else weight))
+
+
+def _by_uncertainty(
+    uncertainty: Float[Array, "height width"], weight: Float[Array, "height width"] | None
+) -> Float[Array, "height width"]:
+    """Scores in [-1, 0), in the order of uncertainty x weight."""
+    ranked = jnp.maximum(uncertainty, jnp.float32(0))
+    ranked = ranked if weight is None else ranked * weight
+    return -1 / (1 + jnp.float32(_SPREAD) * ranked)
 
 
 def _materialised(x: jax.Array, platform: str | None) -> jax.Array:

@@ -9,8 +9,19 @@ from cbda_jax.acquisition.scoring.scores import Score, find_score
 from cbda_jax.errors import InputError, near
 
 UNITS = ("region", "pixel")
-EVIDENCE = ("argmax", "expected", "corrected", "true")
-TIES = ("reference", "random", "class_balanced")
+EVIDENCE = (
+    "argmax",
+    "expected",
+    "corrected",
+    "corrected_by_score",
+    "prior_corrected",
+    "nearest",
+    "true",
+)
+TIES = ("reference", "random", "class_balanced", "balanced_uncertainty")
+DRAWN = ("random", "class_balanced")
+"""Ties that are drawn at random."""
+
 SHARE = 0.05
 """Of PixelPick, as published."""
 
@@ -27,15 +38,24 @@ class Scoring:
         class_evidence: of which class a pixel gets the weight: "argmax", the predicted one;
             "expected", the mean weight under its softmax; "corrected", the mean weight of what the
             predicted class turned out to be in the answers so far (with a quota: the predicted
-            class counts as the one it mostly turned out to be); "true", its true class, a
-            diagnostic that uses what no user has.
+            class counts as the one it mostly turned out to be); "corrected_by_score", the same of
+            windows of several predicted classes and of one apart (`weights_by_score`);
+            "prior_corrected", the best class of the softmax under the class frequencies of the
+            target, as EM estimates them (`target_prior`); "nearest", the class whose answers so far
+            have the mean softmax that is nearest to the pixel's (`prototypes`); "true", its true
+            class, a diagnostic that uses what no user has.
         ties: of pixels whose window holds one predicted class, and so no impurity, of scores that
-            name the impurity. "reference": nothing is done. "random": they rank below all others,
-            in a random order. "class_balanced": the same, drawn without replacement with
-            probabilities proportional to a weight w of the predicted class: in the order of
-            u^(1/w), u uniform (Efraimidis & Spirakis, "Weighted random sampling with a reservoir",
-            2006). Their score is -e / (e + w), e = -log u, the same order within (-1, 0) without
-            underflow.
+            name the impurity. "reference": nothing is done, so that they rank by -3e-7 x
+            uncertainty x class weight, the least uncertain first: the larger a class's weight, the
+            later its windows come. "random": they rank below all others, in a random order.
+            "class_balanced": the same, drawn without replacement with probabilities proportional
+            to a weight w of the predicted class: in the order of u^(1/w), u uniform (Efraimidis &
+            Spirakis, "Weighted random sampling with a reservoir", 2006). Their score is
+            -e / (e + w), e = -log u, the same order within (-1, 0) without underflow.
+            "balanced_uncertainty": they rank below all others, by x = uncertainty x w, the largest
+            first, w the weight that scores are multiplied by (of the class that the evidence names)
+            or, where they are not, that of class-balanced ties. Their score is -1 / (1 + 2^20 x),
+            the same order within [-1, 0).
         impurity_floor: 0, or what is added to the impurity, itself at least 0, that a score gets:
             max(impurity, 0) + floor. In the unit of the impurity: of log C for regions, nats for
             pixels. Pixels in windows of one class then compete by uncertainty and weight.
@@ -103,6 +123,15 @@ class Scoring:
             yield (
                 f"acquisition.impurity_floor: {self.impurity_floor:g} found with score "
                 f"{self.score!r}, expected a score of the impurity"
+            )
+        plain = self.ties == "reference"
+        hidden = plain and (self.clamp_impurity or self.impurity_floor)
+        if self.class_evidence == "corrected_by_score" and ("impurity" not in names or hidden):
+            yield (
+                "acquisition.class_evidence: 'corrected_by_score' found with score "
+                f"{self.score!r}, clamp_impurity {self.clamp_impurity} and impurity_floor "
+                f"{self.impurity_floor:g}, expected a score of the impurity without the other two: "
+                "regions of one class are told by a score of 0 or less"
             )
         if self.share != SHARE and "share" not in names:
             yield (

@@ -5,6 +5,7 @@ from cbda_jax.acquisition.balance.correction import (
     corrected_classes,
     corrected_weights,
     true_given_predicted,
+    weights_by_score,
 )
 from cbda_jax.errors import InputError
 
@@ -43,3 +44,23 @@ def test_classes_follow_the_majority_and_ties_stay():
 def test_smoothing_must_be_above_0():
     with pytest.raises(InputError, match=r"smoothing of the confusion by 0.0"):
         true_given_predicted(CONFUSION, strength=0.0)
+
+
+def test_windows_of_one_class_apart_by_hand():
+    weights = np.array([0.5, 1.5, 1.0], np.float32)
+    # At borders what was predicted as 1 was 2, inside of objects it was 1.
+    split = np.zeros((2, 3, 3), np.int64)
+    split[0, 2, 1], split[1, 1, 1] = 6, 20
+    found = weights_by_score(weights, split, strength=2.0)
+    pooled = np.array([22, 6]) / 28  # of what was predicted as 1: it was 1, it was 2
+    border = (2 * pooled + [0, 6]) / 8
+    inside = (2 * pooled + [20, 0]) / 22
+    expected = [[0.5, border @ [1.5, 1.0], 1.0], [0.5, inside @ [1.5, 1.0], 1.0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_without_answers_by_score_predictions_are_believed():
+    weights = np.array([0.5, 1.5, 1.0], np.float32)
+    found = weights_by_score(weights, np.zeros((2, 3, 3), np.int64))
+    np.testing.assert_array_equal(found, [weights, weights])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cbda_jax.acquisition import (
+    BANDS,
     UNBALANCED,
     Balance,
     class_weights,
@@ -11,6 +12,7 @@ from cbda_jax.acquisition import (
     corrected_classes,
     corrected_weights,
     round_balance,
+    weights_by_score,
 )
 from cbda_jax.errors import InputError
 
@@ -35,7 +37,7 @@ def test_weights_of_a_scheme_with_its_parameters():
     found = made(Balance("inverse_power", "power=0.5,prior=0.1"))
     expected = class_weights(COUNTS, "inverse_power", power=0.5, prior=0.1)
     np.testing.assert_array_equal(found.weights, expected)
-    assert found[1:] == (None, None, None)
+    assert found[1:] == (None,) * 6
 
 
 def test_weights_are_clipped_and_then_corrected():
@@ -83,3 +85,37 @@ def test_a_balance_that_cannot_be_is_one_line(changes, message):
     with pytest.raises(InputError, match=message) as error:
         Balance(**changes)
     assert "\n" not in str(error.value)
+
+
+SPLIT = np.stack([CONFUSION, 2 * np.eye(4, dtype=np.int64)])
+
+
+def test_weights_by_score_are_of_the_split_confusion():
+    balance = Balance("inverse_power", weight_ratio=4)
+    found = made(balance, evidence="corrected_by_score", by_score=SPLIT.copy)
+    clipped = clip_weights(class_weights(COUNTS, "inverse_power"), 4)
+    np.testing.assert_array_equal(found.weights, weights_by_score(clipped, SPLIT))
+    late = made(Balance("inverse_power", balance_from=3), 2, evidence="corrected_by_score")
+    np.testing.assert_array_equal(late.weights, np.ones((2, 4)))
+    with pytest.raises(ValueError, match="reads by_score"):
+        made(balance, evidence="corrected_by_score")
+
+
+def test_ties_by_uncertainty_have_weights_of_their_own_where_scores_have_none():
+    inverse = class_weights(COUNTS, "inverse_power")
+    alone = made(Balance(), ties="balanced_uncertainty")
+    assert alone.weights is None
+    np.testing.assert_array_equal(alone.tie_weights, inverse)
+    assert made(Balance("exp"), ties="balanced_uncertainty").tie_weights is None
+    quota = made(Balance("quota"), evidence="corrected", ties="balanced_uncertainty")
+    np.testing.assert_array_equal(quota.tie_weights, corrected_weights(inverse, CONFUSION))
+
+
+def test_void_is_read_where_it_is_avoided():
+    table = np.full((2, BANDS, 4), 0.25, np.float32)
+    found = made(Balance(avoid_void=True), void=table.copy)
+    assert found.weights is None
+    np.testing.assert_array_equal(found.void, table)
+    assert made(Balance("exp"), void=unread).void is None
+    with pytest.raises(ValueError, match="reads void"):
+        made(Balance(avoid_void=True))

@@ -17,6 +17,11 @@ from cbda_jax.errors import InputError
         ({"class_evidence": "expcted"}, "did you mean 'expected'"),
         ({"ties": "randm"}, "did you mean 'random'"),
         ({"ties": "random", "score": "entropy"}, "expected a score of the impurity"),
+        (
+            {"class_evidence": "corrected_by_score", "clamp_impurity": True},
+            "class_evidence: 'corrected_by_score' found with score 'ripu', clamp_impurity True",
+        ),
+        ({"class_evidence": "corrected_by_score", "score": "entropy"}, "a score of the impurity"),
         ({"impurity_floor": 0.1, "score": "random"}, "expected a score of the impurity"),
         ({"impurity_floor": -0.1}, "impurity_floor: -0.1 found, expected 0 or more"),
         ({"impurity_floor": math.nan}, "impurity_floor: nan found"),

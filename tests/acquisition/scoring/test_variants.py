@@ -1,5 +1,7 @@
 """Where a pixel's class comes from, and how windows of one class are ranked."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from cbda_jax.acquisition import RoundBalance, Scoring, budget
+from cbda_jax.acquisition import BANDS, RoundBalance, Scoring, budget
 from cbda_jax.acquisition.scoring import impurity
 from cbda_jax.acquisition.scoring import maps as scores
 from cbda_jax.resize import bilinear
@@ -153,9 +155,141 @@ def test_class_balanced_ties_are_drawn_by_weight():
         assert (np.diff(np.asarray(balanced)[at][order]) > 0).all()
 
 
-def test_a_diverged_network_is_seen_behind_ties():
+BALANCED_TIES = Scoring(ties="balanced_uncertainty")
+
+
+@pytest.mark.parametrize("evidence", ["argmax", "expected", "corrected_by_score"])
+def test_ties_by_uncertainty_rank_by_uncertainty_and_weight_below_the_others(evidence):
+    logits = halves()
+    weight = np.tile(WEIGHT, (2, 1)) * np.array([[7], [1]]) if "score" in evidence else WEIGHT
+    balance = RoundBalance(jnp.asarray(weight, jnp.float32))
+    scoring = dataclasses.replace(BALANCED_TIES, class_evidence=evidence)
+    plain = score_maps(logits, dataclasses.replace(scoring, ties="reference"), balance=balance)
+    maps = score_maps(logits, scoring, balance=balance)
+    pure = np.asarray(impurity.one_class(plain.prediction, radius=1))
+    score = np.asarray(maps.score)
+    np.testing.assert_array_equal(score[~pure], np.asarray(plain.score)[~pure])
+    assert score[~pure].min() > 0 > score[pure].max()
+    assert score.min() >= -1
+    of_class = WEIGHT[np.asarray(plain.prediction)]
+    if evidence == "expected":
+        of_class = np.asarray(jax.nn.softmax(logits)) @ WEIGHT
+    wanted = np.asarray(plain.uncertainty) * of_class
+    order = np.argsort(score[pure])
+    assert (np.diff(wanted[pure][order]) >= -1e-7 * wanted.max()).all()
+    np.testing.assert_allclose(score[pure], -1 / (1 + 2**20 * wanted[pure]), rtol=1e-5)
+
+
+def test_a_window_of_the_rarer_class_comes_first_and_not_last_as_in_the_reference():
+    """Windows of one class that are equally uncertain: on the left of 1, on the right of 3."""
+    logits = np.zeros((12, 16, 5), np.float32)
+    logits[:, :8, 1] = logits[:, 8:, 3] = 5
+    rarer = RoundBalance(jnp.asarray([1.0, 1.0, 1.0, 4.0, 1.0]))
+    pure = (slice(None), [*range(7), *range(9, 16)])
+    first = {}
+    for ties in ("reference", "balanced_uncertainty"):
+        maps = score_maps(jnp.asarray(logits), Scoring(ties=ties), balance=rarer)
+        score = np.full((12, 16), -np.inf)
+        score[pure] = np.asarray(maps.score)[pure]
+        first[ties] = np.asarray(maps.prediction)[score == score.max()]
+    assert set(first["balanced_uncertainty"].tolist()) == {3}
+    assert set(first["reference"].tolist()) == {1}
+
+
+def test_ties_by_uncertainty_keep_the_digits_of_the_sure():
+    logits = halves() * jnp.float32(3.4)  # of entropies down to 1e-6
+    maps = score_maps(logits, BALANCED_TIES)
+    pure = np.asarray(impurity.one_class(maps.prediction, radius=1))
+    uncertainty = np.asarray(maps.uncertainty)[pure]
+    assert uncertainty.min() < 1e-5
+    assert len(np.unique(np.asarray(maps.score)[pure])) > 0.9 * len(np.unique(uncertainty))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_class_under_the_frequencies_of_the_target(sizes):
+    logits = made()
+    ratio = np.log(np.array([0.2, 5.0, 1.0, 1.0, 0.5], np.float32))
+    full = np.asarray(logits, np.float64)
+    if sizes:
+        full = np.asarray(
+            bilinear(bilinear(logits, sizes.get("via", sizes["size"])), sizes["size"])
+        )
+    softmax = np.exp(full) / np.exp(full).sum(-1, keepdims=True)
+    moved = softmax * np.exp(ratio)
+    counted = moved.argmax(-1)
+    scoring = Scoring(class_evidence="prior_corrected")
+    plain = score_maps(logits, Scoring(), **sizes)
+    balance = WEIGHTED._replace(log_ratio=jnp.asarray(ratio))
+    maps = score_maps(logits, scoring, balance=balance, **sizes)
+    np.testing.assert_array_equal(maps.prediction, plain.prediction)
+    assert (counted != np.asarray(plain.prediction)).any()
+    # But for pixels where two classes are as likely.
+    clear = np.diff(np.sort(moved, -1)[..., -2:])[..., 0] > 1e-5
+    wanted = np.asarray(plain.score) * WEIGHT[counted]
+    np.testing.assert_allclose(np.asarray(maps.score)[clear], wanted[clear], rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_class_of_the_nearest_prototype(sizes):
+    logits = made()
+    rng = np.random.default_rng(6)
+    means = np.asarray(jax.nn.softmax(rng.normal(size=(5, 5)) + 2 * np.eye(5))).astype(np.float32)
+    softmax = jax.nn.softmax(logits)
+    if sizes:
+        softmax = bilinear(bilinear(softmax, sizes.get("via", sizes["size"])), sizes["size"])
+    distance = ((np.asarray(softmax, np.float64)[:, :, None] - means) ** 2).sum(-1)
+    counted = distance.argmin(-1)
+    balance = WEIGHTED._replace(prototypes=jnp.asarray(means))
+    scoring = Scoring(class_evidence="nearest")
+    plain = score_maps(logits, Scoring(), **sizes)
+    maps = score_maps(logits, scoring, balance=balance, **sizes)
+    assert (counted != np.asarray(plain.prediction)).any()
+    # But for pixels that are as near to two.
+    clear = np.diff(np.sort(distance, -1)[..., :2])[..., 0] > 1e-5
+    wanted = np.asarray(plain.score) * WEIGHT[counted]
+    np.testing.assert_allclose(np.asarray(maps.score)[clear], wanted[clear], rtol=1e-5)
+
+
+VOID = np.random.default_rng(5).uniform(0, 0.9, (2, BANDS, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+@pytest.mark.parametrize("weights", [None, WEIGHT])
+def test_void_lowers_scores_of_either_sign(weights, platform):
+    logits = halves() + made(12, 16) / 2
+    balance = RoundBalance(None if weights is None else jnp.asarray(weights))
+    plain = scores.score_maps(logits, Scoring(), balance=balance, platform=platform)
+    maps = scores.score_maps(
+        logits, Scoring(), balance=balance._replace(void=jnp.asarray(VOID)), platform=platform
+    )
+    prediction, score = np.asarray(plain.prediction), np.asarray(plain.score)
+    assert (score < 0).any()
+    for i, j in np.ndindex(*score.shape):
+        left = 1 - VOID[int(score[i, j] <= 0), i * BANDS // 12, prediction[i, j]]
+        wanted = score[i, j] * left if score[i, j] > 0 else score[i, j] / left
+        assert maps.score[i, j] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("ties", ["random", "class_balanced", "balanced_uncertainty"])
+def test_void_comes_later_in_ties_too(ties):
+    logits = np.zeros((12, 16, 5), np.float32)
+    logits[:, :8, 1] = logits[:, 8:, 3] = 5
+    void = np.zeros((2, BANDS, 5), np.float32)
+    void[1, :, 1] = 0.999
+    key = jax.random.key(1)
+    balance = RoundBalance(tie_weights=jnp.ones(5))
+    scoring = Scoring(ties=ties)
+    plain = np.asarray(score_maps(jnp.asarray(logits), scoring, balance=balance, key=key).score)
+    balance = balance._replace(void=jnp.asarray(void))
+    found = np.asarray(score_maps(jnp.asarray(logits), scoring, balance=balance, key=key).score)
+    assert (found[:, :7] < plain[:, :7]).all()
+    np.testing.assert_array_equal(found[:, 7:], plain[:, 7:])
+
+
+@pytest.mark.parametrize("ties", ["random", "balanced_uncertainty"])
+def test_a_diverged_network_is_seen_behind_ties(ties):
     logits = halves().at[3, 3, 0].set(jnp.nan)
-    maps = score_maps(logits, Scoring(ties="random"), key=jax.random.key(0))
+    maps = score_maps(logits, Scoring(ties=ties), key=jax.random.key(0))
     assert np.isnan(maps.score).any()
 
 
@@ -169,6 +303,8 @@ def test_cap_of_an_image():
     ("scoring", "message"),
     [
         (Scoring(class_evidence="true"), "needs the true classes"),
+        (Scoring(class_evidence="prior_corrected"), "needs the ratio of the priors"),
+        (Scoring(class_evidence="nearest"), "needs the prototypes"),
         (Scoring(ties="random"), "needs a key"),
         (Scoring(ties="class_balanced"), "needs their weights"),
     ],
