@@ -13,7 +13,8 @@ makes tables and figures of what has finished.
     python scripts/sweep.py --config=... --out=runs/sweep --draw
 
 Status 75 says that there is more to do: the first command again goes on, also in the middle of a
-run.
+run. With --earlier=runs/sweep/results/sweep.csv the runs in that table count as done though their
+folders are gone, if their configs are the same.
 
 Without --devices every worker has its share of the cores. Keep --workers the same throughout a
 sweep on CPUs: the last bits of sums depend on the number of cores.
@@ -24,6 +25,7 @@ or Ctrl-C, with everything saved.
 
 import ast
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import app, flags
@@ -37,11 +39,14 @@ from cbda_jax.runtime.preemption import EXIT_STATUS, Preempted
 from cbda_jax.stores import is_store
 from cbda_jax.sweep import Plan, Workers, make_plan, run_all, schedule
 from cbda_jax.sweep.figures import write_figures
-from cbda_jax.sweep.table import collect, write_tables
+from cbda_jax.sweep.table import Row, collect, read_rows, write_tables
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The sweep, of configs/sweeps/.")
 _OUT = flags.DEFINE_string("out", None, "Folder of the runs; by default runs/NAME-sweep.")
 _RESULTS = flags.DEFINE_string("results", None, "Tables and figures; by default OUT/results.")
+_EARLIER = flags.DEFINE_string(
+    "earlier", None, "A table (CSV) of this sweep: its rows count as runs that are done."
+)
 _WORKERS = flags.DEFINE_integer("workers", None, "Runs at a time.", lower_bound=1)
 _DEVICES = flags.DEFINE_list("devices", [], "Ids of the GPUs that the workers use, such as 0,1.")
 _COMMON = flags.DEFINE_multi_string(
@@ -72,17 +77,18 @@ def _sweep() -> int:
         raise InputError(f"--out: {_OUT.value} found, expected a folder on a disk; name one")
     out = Path(_OUT.value or f"runs/{name}-sweep")
     results = Path(_RESULTS.value) if _RESULTS.value else out / "results"
+    earlier = read_rows(Path(_EARLIER.value), plan) if _EARLIER.value else {}
     if _DRAW.value:
-        _write(plan, out, results, name)
+        _write(plan, out, results, name, earlier)
         return 0
     lock = WorkdirLock(out)
     lock.acquire()
     try:
-        jobs = schedule(plan, out)
+        jobs = schedule(plan, out, earlier)
         left = sum(job.counts for job in jobs)
         workers = Workers(_WORKERS.value or max(1, len(_DEVICES.value)), _DEVICES.value)
         failures = run_all(jobs, workers, finished=len(plan.runs) - left) if jobs else []
-        _write(plan, out, results, name)
+        _write(plan, out, results, name, earlier)
     finally:
         lock.release()
     for failure in failures:
@@ -100,8 +106,8 @@ def _field(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _write(plan: Plan, out: Path, results: Path, name: str) -> None:
-    rows = collect(plan, out)
+def _write(plan: Plan, out: Path, results: Path, name: str, earlier: Mapping[str, Row]) -> None:
+    rows = collect(plan, out, earlier)
     figures = write_figures(rows, plan, out, results, name)
     table = write_tables(rows, plan, results, name, figures)
     console.say(f"{len(rows)} of {len(plan.runs)} runs: {table}")

@@ -10,7 +10,7 @@ from typing import Any
 import ml_collections
 
 from cbda_jax.acquisition import BUDGET_EXAMPLES
-from cbda_jax.config import budget_fields, check, flat
+from cbda_jax.config import budget_fields, check, field_of, flat
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, near
 from cbda_jax.run import assembly
@@ -65,6 +65,17 @@ class Run:
         """Of its workdir in the folder `runs`, and of its log."""
         budget = "" if self.budget is None else f"-b{self.budget:g}"
         return f"{self.arm}{budget}-s{self.seed}"
+
+    @property
+    def digest(self) -> str:
+        """Of all fields that results depend on, which where data lie is not; 8 hex digits."""
+        fields = {
+            name: value
+            for name, value in flat(self.config).items()
+            if (field := field_of(name)) is None or field.change not in ("resume", "moved")
+        }
+        text = json.dumps(fields, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,14 +91,19 @@ class Failure(NamedTuple):
 # --------------------------------------------------------------------- the plan's jobs
 
 
-def schedule(plan: Plan, out: Path) -> list[Job]:
+def schedule(plan: Plan, out: Path, earlier: Collection[str] = ()) -> list[Job]:
     """The jobs that are left of a plan, seed by seed, each warm start before what needs it.
 
     Args:
         plan: of the sweep.
         out: its folder.
+        earlier: names of runs that are done, though not there.
     """
-    left = [run for run in plan.runs if read_result(out / "runs" / run.name) is None]
+    left = [
+        run
+        for run in plan.runs
+        if run.name not in earlier and read_result(out / "runs" / run.name) is None
+    ]
     left.sort(key=lambda run: run.seed)
     fresh = [run.warm.name for run in left if run.warm and not _is_started(out / "runs" / run.name)]
     jobs: dict[str, Job] = {}

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cbda_jax import annotation, reporting
+from cbda_jax.config import data_sets
+from cbda_jax.errors import InputError
 from cbda_jax.files import write_bytes
 from cbda_jax.run.workdir import read_result
 from cbda_jax.sweep import significance
@@ -35,6 +37,7 @@ class Row(NamedTuple):
         figures: values by the names of `FIGURES`.
         iou: of each class.
         rare: the classes that `rare5_iou` is the mean of.
+        config: `Run.digest` of the run; "": not known.
     """
 
     arm: str
@@ -43,6 +46,7 @@ class Row(NamedTuple):
     figures: Mapping[str, float]
     iou: Mapping[str, float]
     rare: tuple[str, ...]
+    config: str = ""
 
 
 class Spread(NamedTuple):
@@ -59,12 +63,13 @@ class Spread(NamedTuple):
     n: int
 
 
-def collect(plan: Plan, out: Path) -> list[Row]:
+def collect(plan: Plan, out: Path, earlier: Mapping[str, Row] | None = None) -> list[Row]:
     """The rows of all finished runs, in the plan's order.
 
     Args:
         plan: of the sweep.
         out: its folder.
+        earlier: rows of runs that are not there any more, by name, of `read_rows`.
 
     Raises:
         InputError: the metrics of a run cannot be read.
@@ -73,6 +78,8 @@ def collect(plan: Plan, out: Path) -> list[Row]:
     for run in plan.runs:
         workdir = out / "runs" / run.name
         result = read_result(workdir)
+        if result is None and earlier and run.name in earlier:
+            rows.append(earlier[run.name])
         if result is not None:
             records = reporting.read_metrics(workdir)
             pool = next(r for r in records if r["kind"] == "pool")
@@ -83,8 +90,55 @@ def collect(plan: Plan, out: Path) -> list[Row]:
                     result,
                     pool["class_pixels"],
                     validation=next(watched, None),
-                )
+                )._replace(config=run.digest)
             )
+    return rows
+
+
+def read_rows(path: Path, plan: Plan) -> dict[str, Row]:
+    """The rows of a table that an earlier stretch of a sweep wrote, by the name of the run.
+
+    Args:
+        path: of the CSV file.
+        plan: of the sweep, in which rows of other runs are passed over.
+
+    Raises:
+        InputError: it is no such table, or a run's config was another one then.
+    """
+    runs = {
+        (run.arm, "" if run.budget is None else f"{run.budget:g}", run.seed): run
+        for run in plan.runs
+    }
+    rows = {}
+    try:
+        with path.open(newline="") as file:
+            table = csv.DictReader(file)
+            lines = [*table]
+        needed = ("method", "budget", "seed", *FIGURES, "rare", "config")
+        if missing := [name for name in needed if name not in (table.fieldnames or ())]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        for line in lines:
+            run = runs.get((line["method"], line["budget"], int(line["seed"])))
+            if run is None:
+                continue
+            if line["config"] != run.digest:
+                raise InputError(
+                    f"{path}: {run.name} of another config found ({line['config']}), expected "
+                    f"{run.digest}; use the sweep's config of then, or delete the line to run it "
+                    "again"
+                )
+            classes = data_sets.space(run.config).classes
+            cells = {name: float(line[name] or "nan") for name in FIGURES}
+            iou = {c: float(line[_column(c)] or "nan") for c in classes if _column(c) in line}
+            rare = tuple(line["rare"].split(";")) if line["rare"] else ()
+            rows[run.name] = Row(run.arm, run.budget, run.seed, cells, iou, rare, run.digest)
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: cannot be read as the table of a sweep ({type(error).__name__}: {error}), "
+            "expected a CSV file that scripts/sweep.py wrote; correct --earlier"
+        ) from error
     return rows
 
 
@@ -167,15 +221,19 @@ def csv_text(rows: Sequence[Row]) -> str:
     classes = list(dict.fromkeys(name for row in rows for name in row.iou))
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    names = [f"iou_{name.replace(' ', '_')}" for name in classes]
-    writer.writerow(["method", "budget", "seed", *FIGURES, *names])
+    names = map(_column, classes)
+    writer.writerow(["method", "budget", "seed", *FIGURES, *names, "rare", "config"])
     for row in rows:
         values = [row.figures[name] for name in FIGURES]
         values += [row.iou.get(name, math.nan) for name in classes]
         cells = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
         budget = "" if row.budget is None else f"{row.budget:g}"
-        writer.writerow([row.arm, budget, row.seed, *cells])
+        writer.writerow([row.arm, budget, row.seed, *cells, ";".join(row.rare), row.config])
     return content.getvalue()
+
+
+def _column(name: str) -> str:
+    return f"iou_{name.replace(' ', '_')}"
 
 
 def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path] = ()) -> str:

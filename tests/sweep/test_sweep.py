@@ -87,6 +87,14 @@ def test_an_arm_from_the_warm_start_ends_as_it_does_alone(tmp_path):
     again = _run(*sweep, f"--out={tmp_path / 'out'}")
     assert again.returncode == 0, again.stderr
     assert (results / "small.csv").read_text() == before
+    # So does one that has the table alone.
+    kept = tmp_path / "kept.csv"
+    kept.write_text(before)
+    elsewhere = tmp_path / "elsewhere"
+    third = _run(*sweep, f"--out={elsewhere}", f"--earlier={kept}")
+    assert third.returncode == 0, third.stderr
+    assert (elsewhere / "results" / "small.csv").read_text() == before
+    assert not (elsewhere / "runs").exists()
     assert runs == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*")}
 
 

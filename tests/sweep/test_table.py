@@ -1,15 +1,19 @@
 """Figures of runs, their means and their paired differences, against sums done by hand."""
 
+import copy
 import csv
 import dataclasses
 import io
 import math
 
+import ml_collections
 import numpy as np
 import pytest
 
 from cbda_jax import annotation
-from cbda_jax.sweep import table
+from cbda_jax.errors import InputError
+from cbda_jax.label_space import CITYSCAPES_19
+from cbda_jax.sweep import make_plan, schedule, table
 from cbda_jax.sweep.plan import Plan, Run
 from cbda_jax.sweep.table import Row
 
@@ -171,11 +175,11 @@ def test_csv_is_tidy():
     assert rows[0] == [
         *("method", "budget", "seed", "miou", "min_iou", "worst5_iou", "rare5_iou", "val_miou"),
         *("label_entropy", "labelled_fraction", "void_fraction", "answers", "hours"),
-        *("iou_road", "iou_big_bus"),
+        *("iou_road", "iou_big_bus", "rare", "config"),
     ]
     assert rows[1][:4] == ["source_only", "", "0", "0.200000"]
     assert rows[3][:4] == ["ripu", "0.05", "0", "0.400000"]
-    assert rows[3][10:] == ["", "0.250000", "0.250000", "0.400000", ""]
+    assert rows[3][10:] == ["", "0.250000", "0.250000", "0.400000", "", "road", ""]
     assert len(rows) == 6
 
 
@@ -195,3 +199,45 @@ def test_budgets_that_count_answers():
     text = table.markdown(ROWS, paid, "x")
     assert "## Budget 45 answers per image" in text
     assert text.splitlines()[6].endswith("| labelled | answers | hours |")
+
+
+def test_rows_come_back_from_a_table(tmp_path):
+    sweep = ml_collections.ConfigDict(convert_dict=False)
+    sweep.config, sweep.seeds, sweep.budgets = "configs/synthetic.py", (0, 1), (0.05,)
+    sweep.baseline, sweep.common = "ripu", {}
+    sweep.arms = {"ripu": {"method": "ripu"}, "source_only": {"method": "source_only"}}
+    made = make_plan(sweep, None)
+    first, *_, last = made.runs
+    iou = dict.fromkeys(CITYSCAPES_19.classes, 0.25) | {"traffic light": math.nan}
+    figures = dict.fromkeys(table.FIGURES, 0.5) | {"void_fraction": math.nan}
+    rows = [
+        Row(run.arm, run.budget, run.seed, figures, iou, ("pole", "traffic light"), run.digest)
+        for run in (first, last)
+    ]
+    path = tmp_path / "x.csv"
+    path.write_text(table.csv_text(rows))
+    found = table.read_rows(path, made)
+    assert found.keys() == {first.name, last.name}
+    for row in rows:
+        (same,) = (other for other in found.values() if other[:3] == row[:3])
+        assert (same.rare, same.config) == (row.rare, row.config)
+        np.testing.assert_equal(same.figures, row.figures)
+        np.testing.assert_equal(same.iou, row.iou)
+    assert table.collect(made, tmp_path, found) == [found[first.name], found[last.name]]
+    assert {job.name for job in schedule(made, tmp_path, found) if job.counts} == {
+        run.name for run in made.runs if run not in (first, last)
+    }
+    # Where data lie is no part of a config's digest; all else is.
+    elsewhere = copy.deepcopy(sweep)
+    elsewhere.common = {"data.dir": "/elsewhere", "data.threads": 3}
+    assert table.read_rows(path, make_plan(elsewhere, None)).keys() == found.keys()
+    elsewhere.common = {"training.steps": 99_000}
+    with pytest.raises(InputError, match=r"x\.csv: ripu-b0\.05-s0 of another config found"):
+        table.read_rows(path, make_plan(elsewhere, None))
+    for text in ("method,budget\nripu,0.05\n", "\x00", None):
+        broken = tmp_path / "broken.csv"
+        broken.unlink(missing_ok=True)
+        if text is not None:
+            broken.write_text(text)
+        with pytest.raises(InputError, match=r"broken\.csv: cannot be read as the table of a swe"):
+            table.read_rows(broken, made)
