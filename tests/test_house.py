@@ -91,7 +91,6 @@ TESTED_ELSEWHERE = {
     "cbda_jax.models.torch_names": "models/test_segformer_weights.py",
     "cbda_jax.reporting.gallery": "reporting/test_report.py",
     "cbda_jax.reporting.labelled": "reporting/test_label_plots.py",
-    "cbda_jax.run.evidence": "run/test_small_rounds.py",
     "cbda_jax.run.evaluator": "runtime/test_shards.py",
     "cbda_jax.run.experiment": "test_main.py",
     "cbda_jax.run.opening": "test_main.py",

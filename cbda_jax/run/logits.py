@@ -18,7 +18,7 @@ from cbda_jax.data import pipeline
 _FIXED = 2**14
 """Softmaxes are added up as multiples of 1 over this: integers have the same sum in any order."""
 
-SAMPLED = 2**18
+SAMPLED = 2**16
 """About how many pixels of all images together are looked at for class frequencies."""
 
 MOST_BYTES = 2**31

@@ -71,6 +71,24 @@ def test_a_balanced_loss_is_of_the_training_step():
     assert not jax.tree.leaves(program.arguments[2])
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"class_evidence": "corrected_by_score", "avoid_void": True},
+        {"class_evidence": "prior_corrected", "ties": "balanced_uncertainty"},
+        {"class_evidence": "nearest"},
+        {"class_balance": "none", "ties": "balanced_uncertainty"},
+    ],
+)
+def test_scores_take_what_a_balance_holds(fields):
+    settings = {f"acquisition__{name}": value for name, value in fields.items()}
+    chosen = programs.programs(config(method="cb", **settings), mesh(1), (64, 96), ("score",))
+    key = jax.random.key(0)
+    arguments = [key if x is None else x for x in chosen["score"].arguments]
+    score, _ = jax.eval_shape(chosen["score"].function, *arguments)
+    assert score.shape == (64, 96)
+
+
 def test_what_cannot_be_is_said():
     with pytest.raises(InputError, match=r"data.source_batch: 4 found"):
         programs.programs(config(), mesh(8), (64, 96), ("train",))

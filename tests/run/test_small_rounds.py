@@ -1,41 +1,36 @@
 """A round in parts, against the same done one part after the other, slowly."""
 
 import dataclasses
-import functools
 import shutil
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
+from in_parts import (
+    COUNT,
+    IDS,
+    LABELS,
+    NATIVE,
+    PARTS,
+    Counting,
+    Pool,
+    acquirer_of,
+    hold,
+    picks_of,
+    rounds_in,
+)
 from sequential import greedy
-from tiny import Tiny
 
-from cbda_jax import models, reporting, sharding, training
+from cbda_jax import reporting
 from cbda_jax.acquisition import (
     Balance,
     RoundBalance,
     Scoring,
     class_weights,
-    log_ratio,
-    source_prior,
-    target_prior,
 )
 from cbda_jax.annotation import Answers, GroundTruthOracle, Pending, round_files
 from cbda_jax.errors import InputError
-from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.methods import Method
-from cbda_jax.run.acquirer import Acquirer
-from cbda_jax.run.plan import Plan
 from cbda_jax.run.request import Request, Share
-from cbda_jax.run.rounds import Rounds
-
-INPUT, NATIVE, COUNT, PARTS = (24, 40), (36, 60), 5, 3
-IDS = ("d", "a", "c", "e", "b")
-_RNG = np.random.default_rng(3)
-IMAGES = _RNG.integers(0, 256, (COUNT, 6, 10, 3), np.uint8).repeat(4, 1).repeat(4, 2)
-LABELS = _RNG.integers(0, 19, (COUNT, 6, 10)).astype(np.uint8).repeat(6, 1).repeat(6, 2)
-LABELS[:, :6] = 255
 
 CORRECTED = Scoring(class_evidence="corrected")
 METHODS = {
@@ -47,90 +42,7 @@ METHODS = {
     "random": Method(Scoring(score="random")),
     "no balance": Method(allocation="global"),
 }
-EVIDENCE = {
-    "by score, void": Method(
-        Scoring(class_evidence="corrected_by_score", ties="balanced_uncertainty"),
-        Balance("inverse_power", avoid_void=True),
-        allocation="global",
-    ),
-    "prior": Method(Scoring(class_evidence="prior_corrected"), Balance("inverse_power")),
-    "nearest": Method(
-        Scoring(class_evidence="nearest"), Balance("inverse_power"), allocation="global"
-    ),
-    "flip": Method(allocation="global", flip=True),
-}
 METHODS = {name: dataclasses.replace(m, sub_rounds=PARTS) for name, m in METHODS.items()}
-
-
-EVIDENCE = {name: dataclasses.replace(m, sub_rounds=PARTS) for name, m in EVIDENCE.items()}
-
-
-class Pool:
-    ids = IDS
-    sizes = np.tile(np.array(NATIVE, np.int32), (COUNT, 1))
-
-    def __len__(self):
-        return COUNT
-
-    def image(self, index):
-        return IMAGES[index]
-
-    def label(self, index):
-        return LABELS[index]
-
-
-SOURCE = np.arange(19) ** 3
-
-
-class Counting:
-    """The ground truth, which keeps what it was asked."""
-
-    def __init__(self):
-        self.truth, self.asked = GroundTruthOracle(Pool(), 19), []
-
-    def ask(self, queries):
-        self.asked.append((queries.round, queries.step, len(queries)))
-        return self.truth.ask(queries)
-
-
-@functools.cache
-def network():
-    optimizer = training.create_optimizer(
-        "sgd", lambda _: np.float32(0.1), head_multiplier=1.0, is_head=models.is_head
-    )
-    return training.create_state(lambda: Tiny(rngs=nnx.Rngs(5)), optimizer)
-
-
-@functools.cache
-def acquirer_of(scoring, devices=2, flip=False):
-    graphdef, state = network()
-    mesh = sharding.make_mesh(jax.devices()[:devices])
-    acquirer = Acquirer(graphdef, mesh, scoring, INPUT, batch=devices, flip=flip)
-    return acquirer, sharding.replicate(mesh, state)
-
-
-def rounds_in(workdir, method, oracle=None):
-    return Rounds(
-        workdir,
-        Pool(),
-        CITYSCAPES_19,
-        Counting() if oracle is None else oracle,
-        Plan("test", method, 0.1, 2, source_pixels=SOURCE.copy),
-        gallery=0,
-    )
-
-
-def hold(rounds, workdir, numbers=(1, 2), devices=2, **named):
-    acquirer, state = acquirer_of(rounds._method.scoring, devices, rounds._method.flip)
-    with reporting.MetricWriter(workdir, resume_step=1000) as metrics:
-        for number in numbers:
-            rounds.hold(number, 10 * number, state, acquirer, metrics, **named)
-
-
-def picks_of(queries):
-    """(image id, row, column), part after part."""
-    ids = [queries.image_ids[i] for i in queries.image]
-    return list(zip(ids, queries.row.tolist(), queries.col.tolist(), strict=True))
 
 
 def slow(method, acquirer, state, target):
@@ -404,96 +316,3 @@ def test_files_of_other_queries_are_told(tmp_path):
     shutil.copytree(small._folder, tmp_path / "small_rounds" / "round_01")
     with pytest.raises(InputError, match=r"round_01: answers to 40 queries found, expected 60"):
         hold(rounds_in(tmp_path, method), tmp_path)
-
-
-def in_turn(rounds, method, balances):
-    """The picks of two rounds: part after part, by the slow loop, as the balances say."""
-    acquirer, state = acquirer_of(method.scoring, flip=method.flip)
-    found, target = [], rounds._target()
-    taken = [[] for _ in range(COUNT)]
-    for number in (1, 2):
-        found.append([])
-        for part, balance in enumerate(balances[number - 1]):
-            chosen = []
-            for index in range(COUNT):
-                maps = acquirer.maps(state, target, index, number=number, balance=balance)
-                blocked = np.zeros(NATIVE, bool)
-                for r, c in taken[index]:
-                    blocked[max(r - 2, 0) : r + 3, max(c - 2, 0) : c + 3] = True
-                turn = index % PARTS
-                limit = (12 * (part + 1) + turn) // PARTS - (12 * part + turn) // PARTS
-                limit = limit if method.allocation == "per_image" else NATIVE[0] * NATIVE[1]
-                sequence, _ = greedy(maps.score, limit, 2, blocked)
-                chosen += [(-s, index, k, r, c) for k, (r, c, s) in enumerate(sequence)]
-            for _, index, _, r, c in sorted(sorted(chosen)[:20], key=lambda pick: pick[1:3]):
-                taken[index].append((r, c))
-                found[-1].append((IDS[index], r, c))
-    return found
-
-
-def answered_until(log, number, part):
-    """The answers to all that was asked before a part of a round."""
-    truth, known = GroundTruthOracle(Pool(), 19), []
-    for queries in log[:number]:
-        count = len(queries) if queries.round < number else 20 * part
-        names = ("image", "row", "col", "score", "predicted")
-        own = {name: getattr(queries, name)[:count] for name in names}
-        known.append(truth.ask(dataclasses.replace(queries, **own)))
-    return known
-
-
-def slow_prototypes(method, target, known):
-    """Of every answered centre the softmax at the nearest pixel of the logits."""
-    acquirer, state = acquirer_of(method.scoring, devices=1)
-    logits = {
-        chunk[0]: np.asarray(found)[0]
-        for chunk, found in acquirer.logits(state, target).batches(NATIVE, frozenset(range(COUNT)))
-    }
-    sums, number = 10 * np.eye(19), np.full(19, 10)
-    for answers in known:
-        queries = answers.queries
-        for k, answer in enumerate(answers.patches[:, 1, 1]):
-            if answer < 19:
-                image = logits[IDS.index(queries.image_ids[queries.image[k]])]
-                row = int(np.floor(queries.row[k] * 11 / 35 + 0.5))
-                col = int(np.floor(queries.col[k] * 19 / 59 + 0.5))
-                powers = np.exp(image[row, col].astype(np.float64))
-                sums[answer] += np.round(powers / powers.sum() * 2**14) / 2**14
-                number[answer] += 1
-    return (sums / number[:, None]).astype(np.float32)
-
-
-@pytest.mark.parametrize("name", EVIDENCE)
-def test_what_is_known_of_a_class_before_it_is_asked_about(tmp_path, name):
-    method = EVIDENCE[name]
-    rounds = rounds_in(tmp_path, method)
-    target = rounds._target()
-    hold(rounds, tmp_path)
-    log = rounds.log.rounds
-    ratio = None
-    if name == "prior":
-        acquirer, state = acquirer_of(method.scoring, devices=1)
-        posterior = acquirer.logits(state, target).sample()
-        source = source_prior(SOURCE)
-        ratio = log_ratio(np.asarray(target_prior(posterior, source)), source)
-        assert posterior.shape == (COUNT * 12 * 20, 19)
-        assert np.abs(ratio).max() > 0.1
-
-    def balance(number, part):
-        known = answered_until(log, number, part)
-        found = rounds._experience.balance(number, known)._replace(log_ratio=ratio)
-        if name != "nearest":
-            return found
-        return found._replace(prototypes=slow_prototypes(method, target, known))
-
-    balances = [[balance(number, part) for part in range(PARTS)] for number in (1, 2)]
-    expected = in_turn(rounds_in(tmp_path / "slow", method), method, balances)
-    assert [picks_of(queries) for queries in log] == expected
-    if name == "by score, void":
-        assert balances[0][1].void.max() > 0.1
-        assert (balances[1][2].weights[0] != balances[1][2].weights[1]).any()
-    # As one round each, the same is known, and less is used.
-    plain = rounds_in(tmp_path / "plain", dataclasses.replace(method, sub_rounds=1))
-    hold(plain, tmp_path / "plain")
-    same = set(picks_of(plain.log.rounds[0])) == set(picks_of(log[0]))
-    assert same == (name == "flip")

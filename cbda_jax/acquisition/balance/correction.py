@@ -83,23 +83,16 @@ def weights_by_score(
 ) -> Float32[np.ndarray, "2 classes"]:
     """`corrected_weights`, of windows of several predicted classes and of those of one apart.
 
-    At borders most predictions of the asked pixels are wrong, inside of objects most are right:
-
-        P(t | p, u) = (n[u, t, p] + strength P(t | p)) / (sum over t of n[u, t, p] + strength)
-
-    with P(t | p) of `true_given_predicted` over both, which a kind of window with few answers so
-    follows.
+    At borders most predictions of the asked pixels are wrong, inside of objects most are right; so
+    neither kind of window tells much of the other, and one without answers is believed.
 
     Args:
         weights: `[C]` by true class; see `class_weights`.
         confusion: `[2, C, C]` answers, true class by predicted class: those of windows of several
             classes first, then of one, which score 0 or less.
-        strength: of the smoothing, in answers a class, above 0.
+        strength: of `true_given_predicted`.
 
     Returns:
         `[2, C]` float32, by kind of window and predicted class.
     """
-    pooled = true_given_predicted(confusion.sum(axis=0), strength=strength)
-    smoothed = confusion + strength * pooled
-    likely = smoothed / smoothed.sum(axis=1, keepdims=True)
-    return (weights @ likely).astype(np.float32)
+    return np.stack([corrected_weights(weights, own, strength=strength) for own in confusion])
