@@ -2,6 +2,7 @@
 
     python scripts/window_ratio.py
     python scripts/window_ratio.py --geometry 192x384:96x192:48x96 --workdir RUN ANOTHER
+    python scripts/window_ratio.py --config configs/camvid.py --root DIR
 
 Where predictions are coarse beside the labels that are asked for, boundaries are thin, and soon
 used up: from then on picks are of windows without impurity, which scores of the impurity do not
@@ -17,6 +18,9 @@ It does not learn, so all rounds are of the same maps, by the score of RIPU and 
 in each image. Real predictions have more boundaries, in other places in every round: the estimate
 is for comparing geometries, and a lower bound of impurity.
 
+A config is estimated in the same way: by the labels of its own target, the sizes that it names and
+the output of its network.
+
 A workdir is measured: the share of picks with a score of 0 or less in its query log (of scores of
 the impurity), and all windows of its target by the network of its latest checkpoint.
 """
@@ -25,7 +29,7 @@ import argparse
 import functools
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,9 +41,11 @@ from flax import nnx
 from PIL import Image
 
 from cbda_jax import acquisition, models, sharding
+from cbda_jax import config as config_
 from cbda_jax.acquisition.scoring.impurity import one_class
 from cbda_jax.annotation import QueryLog
 from cbda_jax.config import data_sets
+from cbda_jax.config import files as config_files
 from cbda_jax.data.datasets.synthetic_city import draw_scene
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
@@ -154,10 +160,38 @@ def _picks(
     return jnp.stack([unranked.sum(), taken.sum()]), blocked | more
 
 
+def scenes(geometry: Geometry, number: int) -> Iterator[np.ndarray]:
+    """Labels of drawn target scenes at the native size, uint8 `[H, W]`."""
+    for index in range(number):
+        yield draw_scene("target", _FIRST_SCENE + index, *geometry.native)[1]
+
+
+def of_config(config: assembly.Config, number: int) -> tuple[Geometry, Iterator[np.ndarray], int]:
+    """The geometry of a config, labels of its target, and C.
+
+    Args:
+        config: of `cbda_jax.config`.
+        number: of labels at most: the first of those as large as the first one.
+
+    Raises:
+        InputError: the data are not there.
+    """
+    config_.check(config)
+    pool = assembly.open_records(config, "target")
+    classes, seen = data_sets.space(config).num_classes, tuple(config.data.target_size)
+    image = jax.ShapeDtypeStruct((1, *seen, 3), jnp.float32)
+    create = assembly.model_maker(config, classes)
+    output = jax.eval_shape(lambda x: create()(x), image).shape[1:3]
+    alike = np.flatnonzero((pool.sizes == pool.sizes[0]).all(axis=1))[:number]
+    geometry = Geometry(tuple(pool.sizes[0].tolist()), seen, tuple(output))
+    return geometry, map(pool.label, alike.tolist()), classes
+
+
 def estimate(
     geometry: Geometry,
+    labels: Iterable[np.ndarray],
     *,
-    scenes: int,
+    classes: int = CITYSCAPES_19.num_classes,
     radii: Sequence[int] = (1,),
     budget: float = 0.2,
     rounds: int = 5,
@@ -166,21 +200,21 @@ def estimate(
 
     Args:
         geometry: the sizes.
-        scenes: how many are drawn.
+        labels: uint8 `[H, W]` at its native size, at least one.
+        classes: C.
         radii: of the windows around all pixels.
         budget: fraction of the pixels that all rounds label together.
         rounds: how many there are.
     """
     squares = acquisition.geometry("region", 1)
     number = acquisition.picks_per_image(budget, geometry.native, rounds, squares)
-    sums, picked = np.zeros(len(radii)), np.zeros((rounds, 2), np.int64)
-    for index in range(scenes):
-        _, label = draw_scene("target", _FIRST_SCENE + index, *geometry.native)
-        logits = knowing_logits(label, geometry.output, CITYSCAPES_19.num_classes)
+    found, picked = [], np.zeros((rounds, 2), np.int64)
+    for label in labels:
+        logits = knowing_logits(label, geometry.output, classes)
         score, shares = _maps(
             jnp.asarray(logits), native=geometry.native, seen=geometry.seen, radii=tuple(radii)
         )
-        sums += np.asarray(shares)
+        found.append(np.asarray(shares))
         blocked = jnp.zeros(geometry.native, bool)
         for place in range(rounds):
             counts, blocked = _picks(
@@ -191,7 +225,8 @@ def estimate(
                 radius=squares.block_radius,
             )
             picked[place] += np.asarray(counts)
-    return Shares(tuple(sums / scenes), tuple(picked[:, 0] / picked[:, 1].clip(1)))
+    mean = np.mean(np.array(found, np.float64), axis=0)
+    return Shares(tuple(mean), tuple(picked[:, 0] / picked[:, 1].clip(1)))
 
 
 def measure(folder: Path, *, radii: Sequence[int] = (1,), images: int = 50) -> tuple[str, Shares]:
@@ -263,29 +298,40 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--geometry", nargs="*", help="NATIVE:SEEN:OUTPUT; without any option, those of the papers"
+        "--geometry",
+        nargs="*",
+        help="NATIVE:SEEN:OUTPUT; without what is to be looked at, those of papers",
     )
+    parser.add_argument(
+        "--config", nargs="*", default=[], help="FILE or FILE:name=value,... of experiments"
+    )
+    parser.add_argument("--root", default="", help="data.root of the configs")
+    parser.add_argument("--native", type=int, default=1, help="of their drawn scenes")
     parser.add_argument("--workdir", nargs="*", default=[], type=Path, help="of runs")
-    parser.add_argument("--scenes", type=int, default=20, help="drawn for each geometry")
+    parser.add_argument(
+        "--scenes", type=int, default=20, help="drawn, or read of a config's target"
+    )
     parser.add_argument("--images", type=int, default=50, help="of a run's target, at most")
     parser.add_argument("--radius", nargs="*", type=int, default=[1], help="of windows")
     parser.add_argument("--budget", type=float, default=0.2, help="fraction of all pixels")
     parser.add_argument("--rounds", type=int, default=5, help="of a geometry")
     options = parser.parse_args(arguments)
     named = dict.fromkeys(options.geometry or (), "")
-    if options.geometry is None and not options.workdir:
+    if options.geometry is None and not (options.workdir or options.config):
         named = {text: name for name, text in GEOMETRIES.items()}
+    settings = {"radii": options.radius, "budget": options.budget, "rounds": options.rounds}
     rows = []
     try:
         for text, name in named.items():
-            shares = estimate(
-                read_geometry(text),
-                scenes=options.scenes,
-                radii=options.radius,
-                budget=options.budget,
-                rounds=options.rounds,
-            )
+            geometry = read_geometry(text)
+            shares = estimate(geometry, scenes(geometry, options.scenes), **settings)
             rows.append((name, text, _seen_of(text), shares))
+        for text in options.config:
+            config = config_files.load(text)
+            config.data.root, config.data.synthetic_city.native = options.root, options.native
+            geometry, labels, classes = of_config(config, options.scenes)
+            shares = estimate(geometry, labels, classes=classes, **settings)
+            rows.append((text, str(geometry), _seen_of(str(geometry)), shares))
         for folder in options.workdir:
             sizes, shares = measure(folder, radii=options.radius, images=options.images)
             rows.append((f"run {folder.name}", sizes, _seen_of(sizes), shares))

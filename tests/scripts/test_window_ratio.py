@@ -21,6 +21,10 @@ def window_ratio(monkeypatch):
     return importlib.import_module("window_ratio")
 
 
+def _estimate(window_ratio, geometry, **settings):
+    return window_ratio.estimate(geometry, window_ratio.scenes(geometry, 2), **settings)
+
+
 def _of_one_class(prediction, radius):
     height, width = prediction.shape
     found = 0
@@ -35,7 +39,7 @@ def _of_one_class(prediction, radius):
 
 def test_windows_of_a_network_that_knows_every_pixel_are_those_of_the_labels(window_ratio):
     geometry = window_ratio.read_geometry("32x64:32x64:32x64")
-    shares = window_ratio.estimate(geometry, scenes=2, radii=(1, 2), rounds=1)
+    shares = _estimate(window_ratio, geometry, radii=(1, 2), rounds=1)
     labels = [draw_scene("target", 1_000_000 + i, 32, 64)[1] for i in range(2)]
     for radius, found in zip((1, 2), shares.pixels, strict=True):
         expected = np.mean([_of_one_class(label, radius) for label in labels])
@@ -43,9 +47,8 @@ def test_windows_of_a_network_that_knows_every_pixel_are_those_of_the_labels(win
 
 
 def test_picks_are_impure_first_and_boundaries_run_out(window_ratio):
-    shares = window_ratio.estimate(
-        window_ratio.read_geometry("64x128:32x64:16x32"), scenes=2, budget=0.3, rounds=3
-    )
+    geometry = window_ratio.read_geometry("64x128:32x64:16x32")
+    shares = _estimate(window_ratio, geometry, budget=0.3, rounds=3)
     assert shares.picks[0] < shares.picks[-1]
     assert list(shares.picks) == sorted(shares.picks)
     assert 0 <= shares.picks[0] < 0.2
@@ -54,7 +57,7 @@ def test_picks_are_impure_first_and_boundaries_run_out(window_ratio):
 
 def test_the_larger_the_native_size_the_rarer_are_boundaries(window_ratio):
     shares = [
-        window_ratio.estimate(window_ratio.read_geometry(text), scenes=2, rounds=1).pixels[0]
+        _estimate(window_ratio, window_ratio.read_geometry(text), rounds=1).pixels[0]
         for text in ("32x64:32x64:16x32", "64x128:32x64:16x32", "128x256:32x64:16x32")
     ]
     assert shares == sorted(shares)
@@ -71,6 +74,22 @@ def test_logits_are_logarithms_of_shares(window_ratio):
 def test_what_is_no_geometry(text, window_ratio):
     with pytest.raises(InputError, match="--geometry: "):
         window_ratio.read_geometry(text)
+
+
+def test_a_config_is_estimated_by_its_own_labels(tmp_path, monkeypatch, window_ratio):
+    tiny.use(monkeypatch)
+    config = synthetic.get_config()
+    config.data.dir = str(tmp_path)
+    config.data.source_size = config.data.target_size = (32, 64)
+    config.data.synthetic_city.native = 2
+    for split in ("source_train", "target_train", "target_val", "target_test"):
+        config.data.synthetic_city[split] = 2
+    geometry, labels, classes = window_ratio.of_config(config, 5)
+    # The network's stride is 2.
+    assert str(geometry) == "64x128:32x64:16x32"
+    assert classes == 19
+    expected = _estimate(window_ratio, geometry, rounds=2)
+    assert window_ratio.estimate(geometry, labels, rounds=2) == expected
 
 
 @pytest.mark.slow
