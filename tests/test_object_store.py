@@ -35,6 +35,7 @@ def _flags(workdir, data_dir, *flags):
         *(f"--config.training.steps={STEPS}", f"--config.acquisition.rounds={ROUNDS}"),
         *("--config.evaluation.every=5", "--config.checkpoint.every=2"),
         *("--config.report.log_every=1", "--config.report.gallery=1"),
+        "--config.acquisition.sub_rounds=2",
         *("--config.acquisition.batch_per_device=2", "--config.evaluation.batch_per_device=2"),
         "--config.compilation_cache=",
         *flags,
@@ -89,8 +90,9 @@ def test_killed_anywhere_it_ends_as_on_a_disk(bucket, on_a_disk, tmp_path):
     flags = _flags(workdir, folder / "data")
     for name, place in (
         ("lock", {"file": "run/lock.json"}),
-        ("queries", {"file": "queries/round_01"}),
-        ("answers", {"file": "answers/round_01"}),
+        ("part", {"file": "small_rounds/round_01/queries/round_02"}),
+        ("queries", {"file": "run/queries/round_01"}),
+        ("answers", {"file": "run/answers/round_01"}),
         ("checkpoint", {"file": "checkpoints/4/commit_success"}),
         ("steps", {"step": 9}),
     ):
