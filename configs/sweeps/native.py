@@ -54,6 +54,39 @@ def _arms() -> dict[str, dict[str, object]]:
             "acquisition.ties": "class_balanced",
         },
         "quota_random_ties": {"method": "cbda_quota", "acquisition.ties": "random"},
+        # What ties alone do, without any balance among boundaries.
+        "ripu_uncertain_ties": {"method": "ripu", "acquisition.ties": "balanced_uncertainty"},
+        # Answers used at once, by what they say that predicted classes turn out to be, ...
+        "cb_small": {
+            "method": "cb",
+            "acquisition.class_balance": "inverse_power",
+            "acquisition.class_evidence": "corrected_by_score",
+            "acquisition.ties": "balanced_uncertainty",
+            "acquisition.sub_rounds": 10,
+        },
+        # ... by the nearest of them, ...
+        "cb_nearest": {
+            "method": "cb",
+            "acquisition.class_balance": "inverse_power",
+            "acquisition.class_evidence": "nearest",
+            "acquisition.ties": "balanced_uncertainty",
+            "acquisition.sub_rounds": 10,
+        },
+        # ... with void as one more class, in one budget for all images, ...
+        "cbda_nearest": {
+            "method": "cbda",
+            "acquisition.class_evidence": "nearest",
+            "acquisition.ties": "balanced_uncertainty",
+            "acquisition.sub_rounds": 10,
+            "acquisition.avoid_void": True,
+        },
+        # ... and as a quota.
+        "quota_small": {
+            "method": "cbda_quota",
+            "acquisition.class_evidence": "corrected",
+            "acquisition.ties": "random",
+            "acquisition.sub_rounds": 10,
+        },
         # A diagnostic, which knows every pixel's true class.
         "cb_oracle": {
             "method": "cb",
