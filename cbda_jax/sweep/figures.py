@@ -272,6 +272,9 @@ def _picks(
         if not shown or run.budget != budget or (run.arm, run.budget, run.seed) not in done:
             continue
         rounds = annotation.QueryLog(out / "runs" / run.name / "queries").rounds
+        if not rounds:
+            # Of a row that came from an earlier table.
+            continue
         counts = sum(
             np.bincount(held.image, minlength=len(held.image_ids)).astype(np.int64)
             for held in rounds
