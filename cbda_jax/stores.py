@@ -230,6 +230,16 @@ def names(folder: AnyPath) -> list[str]:
     return sorted(name[start:] for name in found)
 
 
+def remove_folder(folder: AnyPath) -> None:
+    """Removes the objects in and below a folder, one after the other.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for name in names(folder):
+        remove(folder / name)
+
+
 def upload(source: Path, target: AnyPath) -> None:
     """Copies a file into a store; there it is whole or not at all.
 

@@ -74,6 +74,8 @@ def test_what_is_written_is_read(bucket, tmp_path):
     stores.remove(folder / "a")
     stores.remove(folder / "a")
     assert stores.names(folder) == ["b/c", "up/deep/c"]
+    stores.remove_folder(folder / "up")
+    assert stores.names(folder) == ["b/c"]
     assert stores.names(bucket.folder()) == []
     for read in (stores.read, stores.modified_ns):
         with pytest.raises(FileNotFoundError):

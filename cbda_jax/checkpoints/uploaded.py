@@ -142,8 +142,7 @@ class UploadedCheckpoints(Checkpoints):
         place = self.folder / str(step)
         # First of all it counts no more.
         stores.remove(place / _COMMITTED)
-        for name in stores.names(place):
-            stores.remove(place / name)
+        stores.remove_folder(place)
 
     def _remove_parts(self) -> None:
         with reported(self.folder):

@@ -140,13 +140,11 @@ def _balance(setting: _Setting) -> acquisition.RoundBalance:
     def array(*shape: int) -> Any:
         return setting.array(shape, np.float32, sharding.REPLICATED)
 
-    evidence, ties = method.scoring.class_evidence, method.scoring.ties
+    evidence = method.scoring.class_evidence
     of_classes = array(2, classes) if evidence == "corrected_by_score" else array(classes)
-    weighted = method.balance.weighted
-    drawn = ties == "class_balanced" or (ties == "balanced_uncertainty" and not weighted)
     return acquisition.RoundBalance(
-        weights=of_classes if weighted else None,
-        tie_weights=of_classes if drawn else None,
+        weights=of_classes if method.balance.weighted else None,
+        tie_weights=of_classes if method.balance.weighs_ties(method.scoring.ties) else None,
         void=array(2, acquisition.BANDS, classes) if method.balance.avoid_void else None,
         log_ratio=array(classes) if evidence == "prior_corrected" else None,
         prototypes=array(classes, classes) if evidence == "nearest" else None,

@@ -188,8 +188,7 @@ def remove(workdir: AnyPath, number: int) -> None:
             if folder.exists():
                 shutil.rmtree(folder)
             return
-        for name in stores.names(folder):
-            stores.remove(folder / name)
+        stores.remove_folder(folder)
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be removed ({error.strerror or error}); check the permissions of "

@@ -104,7 +104,7 @@ class WorkdirLock:
         """
         if self._owner and not isinstance(self.path, Path):
             with reported(self.path):
-                self._lost |= self._token(self.path) != self._owner["token"]
+                self._lost |= self._files.token(self.path) != self._owner["token"]
         if self._lost:
             raise InputError(
                 f"{self.path}: found gone or of another run, expected the lock of this one; this "
@@ -117,7 +117,7 @@ class WorkdirLock:
             return
         self._stop.set()
         self._heart.join()
-        if self._token(self.path) == self._owner["token"]:
+        if self._files.token(self.path) == self._owner["token"]:
             self._files.remove(self.path, self._owner)
         self._owner = {}
         self._remove_made()
@@ -134,7 +134,7 @@ class WorkdirLock:
             # becomes the new one; whoever comes later finds another lock than the one claimed.
             claim = path.with_name(f".{NAME}.{found.token}.claim")
             self._take(claim)
-            if self._token(path) == found.token:
+            if self._files.token(path) == found.token:
                 self._files.move(claim, path, self._owner)
                 if path == self.path:
                     console.say(
@@ -142,10 +142,6 @@ class WorkdirLock:
                     )
                 return
             self._files.remove(claim, self._owner)
-
-    def _token(self, path: AnyPath) -> str | None:
-        found = self._files.read(path)
-        return None if found is None else found.token
 
     def _is_stale(self, path: AnyPath, found: Found, now: float) -> bool:
         alive = identity.is_alive(found.owner)
@@ -175,7 +171,7 @@ class WorkdirLock:
     def _beat(self) -> None:
         while not self._stop.wait(self._beat_s):
             try:
-                if self._token(self.path) != self._owner["token"]:
+                if self._files.token(self.path) != self._owner["token"]:
                     self._lost = True
                     return
                 self._files.beat(self.path, self._owner)

@@ -62,6 +62,15 @@ class Balance:
         """Whether scores are multiplied by weights of classes."""
         return self.class_balance not in ("none", "quota")
 
+    def weighs_ties(self, ties: str) -> bool:
+        """Whether windows of one class have weights of their own: `RoundBalance.tie_weights`.
+
+        Args:
+            ties: `Scoring.ties`; "balanced_uncertainty" takes the weights of scores where there
+                are any.
+        """
+        return ties == "class_balanced" or (ties == "balanced_uncertainty" and not self.weighted)
+
     @property
     def options(self) -> Mapping[str, float]:
         """`class_balance_options`, read.
@@ -161,7 +170,7 @@ def round_balance(
     Raises:
         ValueError: what is needed is not given.
     """
-    drawn = ties in TIES_WITH_WEIGHTS and not (ties == "balanced_uncertainty" and balance.weighted)
+    drawn = balance.weighs_ties(ties)
     quota = balance.class_balance == "quota"
     if not (balance.weighted or drawn or quota or balance.avoid_void):
         return UNBALANCED
