@@ -40,6 +40,7 @@ from cbda_jax.acquisition.budget import (
 from cbda_jax.acquisition.pool.pool import Pool, Report, Selection
 from cbda_jax.acquisition.scoring.maps import (
     AcquisitionMaps,
+    classes_left,
     pixel_scores,
     region_scores,
     score_maps,
@@ -78,6 +79,7 @@ __all__ = [
     "capped",
     "class_quota",
     "class_weights",
+    "classes_left",
     "clip_weights",
     "corrected_classes",
     "corrected_weights",

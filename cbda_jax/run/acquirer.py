@@ -53,6 +53,7 @@ class Acquirer:
             native size, as in the reference.
         seed: of random scores and ties.
         flip: predictions are averaged over an image and its mirror image.
+        quota: rounds may have a quota: the programs also tell which classes picks leave.
         batch: images of a global batch, a multiple of the devices.
         host: (index, count) of this process.
         threads: decoding threads.
@@ -68,6 +69,7 @@ class Acquirer:
         batch: int,
         seed: int = 0,
         flip: bool = False,
+        quota: bool = False,
         host: tuple[int, int] = (0, 1),
         threads: int = 2,
     ):
@@ -79,6 +81,7 @@ class Acquirer:
         self._squares = scoring.squares
         self._seed = seed
         self._flip = flip
+        self._quota = quota
         self._batch = batch
         self._host = host
         self._threads = threads
@@ -138,10 +141,10 @@ class Acquirer:
                     batches = self._with_logits(logits, target, size, indices, request.limits)
                 with contextlib.closing(batches):
                     for images, index, blocked, *rest in batches:
-                        picks, predicted = step(
+                        picks, predicted, more = step(
                             *network, images, index, blocked, weights, round_, pool.threshold, *rest
                         )
-                        pool.add(index, picks, predicted, start=start[size])
+                        pool.add(index, picks, predicted, start=start[size], left=more)
                         if start[size] == 0:  # else an image is being asked again
                             done(min(self._batch, left))
                             left -= self._batch
@@ -254,8 +257,11 @@ class Acquirer:
     @functools.cache  # noqa: B019
     def program(
         self, capacity: int, native: tuple[int, int]
-    ) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
+    ) -> Callable[..., tuple[acquisition.Picks, jax.Array, jax.Array | None]]:
         """The round's program: a batch of images to the picks of each, and their classes.
+
+        With `quota`, there are also bool `[N, C]`: whether the picks leave a pixel of each class
+        that could still be picked. Else None.
 
         It takes the parameters and the rest of the network, images, indices and blocked masks of
         the batch, the balance of scores, the round, the least score that still counts and, for
@@ -276,7 +282,7 @@ class Acquirer:
     @functools.cache  # noqa: B019
     def program_of_logits(
         self, capacity: int, native: tuple[int, int]
-    ) -> Callable[..., tuple[acquisition.Picks, jax.Array]]:
+    ) -> Callable[..., tuple[acquisition.Picks, jax.Array, jax.Array | None]]:
         """As `program`, with logits in place of the network and the images.
 
         Last comes int32 [N], the most picks of each image, where that is less than the capacity.
@@ -302,14 +308,18 @@ class Acquirer:
 
     def _picked(
         self, logits, index, blocked, balance, number, floor, *truth, limit, capacity, native
-    ) -> tuple[acquisition.Picks, jax.Array]:
+    ) -> tuple[acquisition.Picks, jax.Array, jax.Array | None]:
         def one(arguments):
             logits, index, blocked, limit, *truth = arguments
             # Padding has the index -1 and is blocked altogether.
             blocked = blocked | (index < 0)
             maps = self.score(logits, index, blocked, balance, number, *truth, native=native)
             picks = self.select(maps.score, blocked, floor, limit, capacity=capacity)
-            return picks, maps.prediction[picks.row, picks.col]
+            more = None
+            if self._quota:
+                blocked |= self._blocked_by(picks.row, picks.col, native=native)
+                more = acquisition.classes_left(maps, blocked, classes=logits.shape[-1])
+            return picks, maps.prediction[picks.row, picks.col], more
 
         return lax.map(one, (logits, index, blocked, limit, *truth))
 

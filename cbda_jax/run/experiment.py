@@ -272,6 +272,7 @@ class Experiment:
             parts.method.scoring,
             tuple(config.data.target_size),
             flip=parts.method.flip,
+            quota=parts.method.balance.shared_out,
             seed=config.seed,
             batch=config.acquisition.batch_per_device * parts.mesh.size,
             host=parts.host,

@@ -129,6 +129,7 @@ def _acquirer(setting: _Setting) -> Acquirer:
         method.scoring,
         tuple(config.data.target_size),
         flip=method.flip,
+        quota=method.balance.shared_out,
         seed=config.seed,
         batch=config.acquisition.batch_per_device * setting.mesh.size,
     )

@@ -8,7 +8,7 @@ from sequential import greedy
 from tiny import Tiny
 
 from cbda_jax import models, sharding, training
-from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring
+from cbda_jax.acquisition import UNBALANCED, RoundBalance, Scoring, class_quota
 from cbda_jax.run.acquirer import Acquirer, Target
 from cbda_jax.run.request import Request, Share
 
@@ -41,10 +41,10 @@ def _previous(index):
 
 
 @functools.cache  # what one test has compiled serves the others
-def _acquirer(*, devices=8, batch=8, scoring=REGIONS):
+def _acquirer(*, devices=8, batch=8, scoring=REGIONS, quota=False):
     graphdef, state = _network()
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    acquirer = Acquirer(graphdef, mesh, scoring, INPUT, batch=batch)
+    acquirer = Acquirer(graphdef, mesh, scoring, INPUT, batch=batch, quota=quota)
     return acquirer, sharding.replicate(mesh, state)
 
 
@@ -85,7 +85,7 @@ def _expected(
     """By the sequential loop on the host, from the score maps of single images."""
     acquirer, state = _acquirer(devices=1, batch=1, scoring=scoring)
     radius = acquirer._squares.block_radius
-    found = []
+    found, predicted = [], {}
     for index in range(COUNT):
         maps = acquirer.maps(state, _target(images, truth), index, number=2, balance=balance)
         blocked = np.zeros(NATIVE, bool)
@@ -94,8 +94,16 @@ def _expected(
         limit = picks if allocation == "per_image" else most or NATIVE[0] * NATIVE[1]
         sequence, _ = greedy(maps.score, limit, radius, blocked)
         found += [(-s, index, place, r, c) for place, (r, c, s) in enumerate(sequence)]
-    if allocation == "global":
-        found = sorted(found)[: picks * COUNT]
+        predicted |= {(index, r, c): maps.prediction[r, c] for r, c, _ in sequence}
+    found.sort()
+    if balance.counts is not None:
+        of = [predicted[index, r, c] for _, index, _, r, c in found]
+        offered = np.bincount(of, minlength=19)
+        left = class_quota(balance.counts // 9, offered, picks * COUNT)
+        rank = [of[:i].count(c) for i, c in enumerate(of)]
+        found = [pick for pick, c, k in zip(found, of, rank, strict=True) if k < left[c]]
+    elif allocation == "global":
+        found = found[: picks * COUNT]
     return [(index, r, c) for _, index, _, r, c in sorted(found, key=lambda pick: pick[1:3])]
 
 
@@ -205,7 +213,8 @@ def test_quota_over_corrected_classes_keeps_the_prediction(images):
     plain, _ = _choose(images, allocation="global", picks=6)
     group_of = np.zeros(19, np.uint8)  # all were class 0 in truth
     balance = RoundBalance(counts=np.zeros(19, np.int64), group_of=group_of)
-    chosen, report = _choose(images, allocation="global", picks=6, balance=balance)
+    setting = {"allocation": "global", "picks": 6, "balance": balance}
+    chosen, report = _choose(images, quota=True, **setting)
     # A single group: the quota has nothing to divide.
     assert _listed(chosen) == _listed(plain)
     assert report.quota.tolist() == [6 * COUNT] + 18 * [0]
@@ -216,11 +225,17 @@ def test_quota_spends_the_budget_where_labels_are_few(images):
     common = np.bincount(plain.predicted, minlength=19)
     counts = 9 * 1000 * (common == common.max())
     balance = RoundBalance(counts=counts)
-    chosen, report = _choose(images, allocation="global", picks=6, balance=balance)
+    chosen, report = _choose(images, allocation="global", picks=6, balance=balance, quota=True)
     balanced = np.bincount(chosen.predicted, minlength=19)
     assert len(chosen.image) == len(plain.image)
     assert balanced[common.argmax()] < common.max()
     np.testing.assert_array_equal(balanced, report.quota)
+    # Few images offer a rare class at once: those that hold it are asked again.
+    expected = _expected(images, allocation="global", picks=6, balance=balance)
+    assert [pick[:3] for pick in _listed(chosen)] == expected
+    blind, _ = _choose(images, allocation="global", picks=6, balance=balance)
+    assert _listed(blind) == _listed(chosen)
+    assert set(chosen.predicted.tolist()) - set(plain.predicted.tolist())
 
 
 def test_nothing_the_size_of_an_image_comes_back(images):

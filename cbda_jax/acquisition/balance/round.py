@@ -62,6 +62,11 @@ class Balance:
         """Whether scores are multiplied by weights of classes."""
         return self.class_balance not in ("none", "quota")
 
+    @property
+    def shared_out(self) -> bool:
+        """Whether the budget is shared out by a quota."""
+        return self.class_balance == "quota"
+
     def weighs_ties(self, ties: str) -> bool:
         """Whether windows of one class have weights of their own: `RoundBalance.tie_weights`.
 
@@ -171,7 +176,7 @@ def round_balance(
         ValueError: what is needed is not given.
     """
     drawn = balance.weighs_ties(ties)
-    quota = balance.class_balance == "quota"
+    quota = balance.shared_out
     if not (balance.weighted or drawn or quota or balance.avoid_void):
         return UNBALANCED
     begun, corrected = number >= balance.balance_from, evidence == "corrected"

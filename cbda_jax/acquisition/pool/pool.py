@@ -61,7 +61,8 @@ class Pool:
     Candidates wait on the device that found them. Now and then the devices agree, by radix
     selection over summed histograms, on the score that the budget-th best candidate so far has, and
     drop what is below: up to twelve sums of 256 counts a group, nothing else. The host waits for
-    nothing before `finish`. Memory: `slots` candidates a device, and 12 bytes an image.
+    nothing before `finish`. Memory: `slots` candidates a device, and 12 bytes an image; with a
+    quota, one more of each class.
 
     With several hosts every process makes the same calls in the same order (`add` with its own
     images), as with any function that is mapped over a mesh.
@@ -146,6 +147,7 @@ class Pool:
         predicted: np.ndarray | jax.Array | None = None,
         *,
         start: int = 0,
+        left: np.ndarray | jax.Array | None = None,
     ) -> None:
         """Offer a batch of images' picks. Returns at once; the devices do the work in time.
 
@@ -156,6 +158,9 @@ class Pool:
             picks: of `greedy_picks`, batched: `[N, capacity]`. N is a multiple of the devices.
             predicted: `[N, capacity]` uint8, the class predicted at each pick; default 0.
             start: the picks before it were offered already (of images in `truncated`).
+            left: `[N, C]` bool, with counts: whether a pixel of each predicted class could still be
+                picked after these picks; default: one may. The more is known, the fewer images are
+                in `truncated`; what is chosen in the end is the same.
         """
         if predicted is None:
             predicted = np.zeros(picks.row.shape, np.uint8)
@@ -173,7 +178,8 @@ class Pool:
         self._buffer, tails = self._steps.append(
             self._buffer, image, picks, predicted, self._same(np.int32(start)), self._thresholds
         )
-        self._tails.append(tails)
+        left = None if left is None or self._counts is None else self._split(left, bool)
+        self._tails.append((tails, left))
         self._final = None
         self._waiting += picks.row.size
         if self._waiting >= self._budget:
@@ -192,18 +198,21 @@ class Pool:
             return np.empty(0, np.int32)
         final = self._settle()
         latest = {}
-        for tails in self._tails:
-            for image, capacity, key in _local(tails).reshape(-1, 3).tolist():
-                latest[image] = (~key + 2**31, image, capacity)
+        for tails, left in self._tails:
+            tails = _local(tails)
+            groups = self._groups_left(left, len(tails))
+            for (image, capacity, key), may in zip(tails.tolist(), groups, strict=True):
+                latest[image] = ((~key + 2**31, image, capacity), may)
         bounds = [tuple(bound) for bound in final.bounds.T.tolist()]
+        # A class of which nothing was seen has no quota, but would have one.
         more = [
             image
-            for image, tail in latest.items()
+            for image, (tail, may) in latest.items()
             if image >= 0
             and tail[2] > 0
             and any(
-                k > 0 and (short or tail <= bound)
-                for k, short, bound in zip(final.quota, final.short, bounds, strict=True)
+                may[c] and (final.short[c] or (final.quota[c] > 0 and tail <= bound))
+                for c, bound in enumerate(bounds)
             )
         ]
         return np.unique(self._gather(np.array(more, np.int32)))
@@ -268,6 +277,15 @@ class Pool:
             bounds = np.asarray(bounds).astype(np.int64)
             self._final = _Final(best, bounds, quota, np.asarray(short), taken, offered)
         return self._final
+
+    def _groups_left(self, left, length):
+        """[length, groups] bool: what `add` was told of this process's images of a batch."""
+        if left is None:
+            return np.ones((length, self._groups), bool)
+        if self._group_of is None:
+            return _local(left)
+        members = self._group_of == np.arange(self._groups)[:, None]
+        return _local(left).astype(np.int32) @ members.T > 0
 
     def _quota(self, available):
         assert self._counts is not None

@@ -39,6 +39,24 @@ class AcquisitionMaps(NamedTuple):
     prediction: UInt8[Array, "height width"]
 
 
+def classes_left(
+    maps: AcquisitionMaps, blocked: Bool[Array, "height width"], *, classes: int
+) -> Bool[Array, " classes"]:
+    """Which classes are predicted at a pixel that could still be picked.
+
+    Args:
+        maps: of an image.
+        blocked: `[H, W]` bool, where no pick may be centred.
+        classes: their number C.
+
+    Returns:
+        `[C]` bool, as `Pool.add` takes it.
+    """
+    free = ~blocked & (maps.score > -jnp.inf)
+    each = jnp.arange(classes, dtype=maps.prediction.dtype)
+    return jax.vmap(lambda one: (free & (maps.prediction == one)).any())(each)
+
+
 def region_scores(
     logits: Float[Array, "h w classes"],
     *,

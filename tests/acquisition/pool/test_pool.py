@@ -10,7 +10,7 @@ import sequential
 import union
 from jax.sharding import AxisType
 
-from cbda_jax.acquisition import Picks, Pool, greedy_picks
+from cbda_jax.acquisition import Picks, Pool, blocked_mask, greedy_picks
 from cbda_jax.errors import InputError
 
 CAPACITY = 6
@@ -76,9 +76,12 @@ def test_quota_over_other_classes_keeps_what_was_predicted(devices, batch):
     np.testing.assert_array_equal(report.quota, np.bincount(group_of[predicted], minlength=4))
 
 
-def rounds_of_selection(scores, predicted, budget, counts, capacity):
-    """Select in every image with a small capacity, and again where that was not enough."""
-    pool = Pool(budget, counts=counts)
+def rounds_of_selection(scores, predicted, budget, counts, capacity, group_of=None, tell=False):
+    """Select in every image with a small capacity, and again where that was not enough.
+
+    tell: the pool, which classes are left.
+    """
+    pool = Pool(budget, counts=counts, group_of=group_of)
     select = jax.jit(greedy_picks, static_argnames=("radius", "capacity"))
 
     def add(image, capacity, start):
@@ -86,8 +89,12 @@ def rounds_of_selection(scores, predicted, budget, counts, capacity):
             jnp.asarray(scores[image]), capacity, radius=1, capacity=capacity, floor=pool.threshold
         )
         at = predicted[image][np.asarray(picks.row), np.asarray(picks.col)]
+        left = None
+        if tell:
+            free = ~np.asarray(blocked_mask(picks.row, picks.col, scores[image].shape, 1))
+            left = np.isin(np.arange(4), predicted[image][free])[None]
         picks = jax.tree.map(lambda x: np.asarray(x)[None], picks)
-        pool.add(np.array([image]), Picks(*picks), at[None], start=start)
+        pool.add(np.array([image]), Picks(*picks), at[None], start=start, left=left)
 
     for image in range(len(scores)):
         add(image, capacity, 0)
@@ -107,22 +114,51 @@ def test_truncated_images_are_found_and_mended(counts):
     scores = rng.integers(0, 50, (6, 14, 18)).astype(np.float32)
     scores[2] += 30  # one image holds most of the best
     predicted = rng.choice(4, scores.shape, p=[0.6, 0.3, 0.1, 0]).astype(np.uint8)
-    full = [sequential.greedy(score, 99, 1)[0] for score in scores]
-    length = max(map(len, full))
-    score, cell, at = (np.zeros((6, length), t) for t in (np.float32, np.int32, np.uint8))
-    for i, picks in enumerate(full):
-        for k, (row, col, value) in enumerate(picks):
-            score[i, k], cell[i, k], at[i, k] = value, row * 100 + col, predicted[i, row, col]
-    count = np.array([len(picks) for picks in full])
-    expected = [(i, cell[i, k]) for i, k in union.best(score, count, at, 45, counts)]
     # So few that one image has more, and so many that they are enough the second time: each
     # capacity is a program of its own.
     selection, again = rounds_of_selection(scores, predicted, 45, counts, 10)
     assert again > 0
-    found = zip(
-        selection.image.tolist(), (selection.row * 100 + selection.col).tolist(), strict=True
+    assert cells(selection) == by_definition(scores, predicted, 45, counts)
+
+
+def cells(selection):
+    found = (selection.image, selection.row * 100 + selection.col)
+    return sorted(zip(*(x.tolist() for x in found), strict=True))
+
+
+def by_definition(scores, predicted, budget, counts, group_of=None):
+    """What is chosen of all sequences as far as they go."""
+    full = [sequential.greedy(score, 99, 1)[0] for score in scores]
+    shape = len(scores), max(map(len, full))
+    score, cell, at = (np.zeros(shape, t) for t in (np.float32, np.int32, np.uint8))
+    for i, picks in enumerate(full):
+        for k, (row, col, value) in enumerate(picks):
+            score[i, k], cell[i, k], at[i, k] = value, row * 100 + col, predicted[i, row, col]
+    count = np.array([len(picks) for picks in full])
+    return sorted(
+        (i, cell[i, k].item()) for i, k in union.best(score, count, at, budget, counts, group_of)
     )
-    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("group_of", [None, np.array([1, 1, 3, 3], np.uint8)])
+def test_a_class_that_no_image_offers_at_first_gets_its_quota(group_of):
+    rng = np.random.default_rng(4)
+    scores = rng.integers(20, 50, (6, 14, 18)).astype(np.float32)
+    predicted = rng.choice(2, scores.shape).astype(np.uint8)
+    # The last class is in one image, where there is least to ask for.
+    predicted[4, 5:9, 5:9] = 3
+    scores[4, 5:9, 5:9] -= 20
+    counts = np.array([40, 35, 30, 0])
+    expected = by_definition(scores, predicted, 45, counts, group_of)
+    asked_again = {}
+    for tell in (False, True):
+        selection, asked_again[tell] = rounds_of_selection(
+            scores, predicted, 45, counts, 10, group_of, tell
+        )
+        assert (selection.predicted == 3).sum() > 1
+        assert cells(selection) == expected
+    # Class 2 is in none: who does not know that, asks for it everywhere.
+    assert 0 < asked_again[True] < asked_again[False]
 
 
 def test_truncation_is_never_silent():
