@@ -1,13 +1,12 @@
 """A network for tests that are about other things."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from cbda_jax import sharding
 from cbda_jax.models import layers
+from configs import synthetic
 
 
 class Tiny(nnx.Module):
@@ -28,5 +27,31 @@ def use(monkeypatch, devices=1):
     monkeypatch.setattr(
         "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
     )
-    mesh = functools.partial(sharding.make_mesh, jax.devices()[:devices])
-    monkeypatch.setattr(sharding, "make_mesh", mesh)
+    make_mesh = sharding.make_mesh
+    monkeypatch.setattr(
+        sharding, "make_mesh", lambda given=None: make_mesh(given or jax.devices()[:devices])
+    )
+
+
+def scenes(argument, data_dir, *, size=(32, 64), native=1):
+    """The config of a run on two drawn scenes a split; seconds, with the tiny network.
+
+    Args:
+        argument: of configs/synthetic.py, such as "method=ripu,steps=6".
+        data_dir: where the scenes are prepared.
+        size: that the network sees.
+        native: how many times as large they are asked about.
+    """
+    config = synthetic.get_config(argument)
+    config.data.dir = str(data_dir)
+    config.data.source_size = config.data.target_size = size
+    config.data.synthetic_city.native = native
+    for split in ("source_train", "target_train", "target_val", "target_test"):
+        config.data.synthetic_city[split] = 2
+    config.data.source_batch = config.data.target_batch = 2
+    # Of the optimizers, the one that keeps types as strictly as the tests do.
+    config.training.optimizer = "sgd"
+    config.acquisition.rounds = (2, 4)
+    config.evaluation.every = config.report.gallery = 0
+    config.report.log_every = 1
+    return config

@@ -36,7 +36,12 @@ def get_config() -> ml_collections.ConfigDict:
     }
     sweep.arms = _arms()
     # Beside the baseline: what asking gains with a loss that sees imbalance, too.
-    sweep.pairs = tuple((f"cbda_{loss}", f"ripu_{loss}") for loss in ("weighted", "adjusted"))
+    sweep.pairs = tuple(
+        (name, f"ripu_{loss}")
+        for loss in ("weighted", "adjusted")
+        for name in sweep.arms
+        if name.endswith(f"_{loss}") and name != f"ripu_{loss}"
+    )
     return sweep
 
 
@@ -104,9 +109,11 @@ def _arms() -> dict[str, dict[str, object]]:
         },
         "adjusted": {"training.logit_adjustment": 1.0},
     }
+    both = ("ripu", "cbda", "full_supervision")
+    weighted = ("random_regions", "cb_small", "quota_small", "cb_oracle")
     balanced = {
         f"{name}_{loss}": {**(asking | bounds)[name], **fields}
-        for name in ("ripu", "cbda", "full_supervision")
         for loss, fields in losses.items()
+        for name in (*both, *(weighted if loss == "weighted" else ()))
     }
     return {"source_only": bounds.pop("source_only"), **asking, **balanced, **bounds}

@@ -12,7 +12,6 @@ from cbda_jax.config import base
 from cbda_jax.errors import InputError
 from cbda_jax.run import experiment
 from cbda_jax.run.loss_balance import is_balanced, loss_balance
-from configs import synthetic
 
 COUNTS = np.array([900, 90, 10, 0])
 
@@ -77,18 +76,7 @@ def test_a_scheme_that_makes_no_weights_is_told_of_training():
 
 
 def _run_config(data_dir, **fields):
-    config = synthetic.get_config("method=ripu,steps=6,budget=0.2")
-    config.data.dir = str(data_dir)
-    config.data.source_size = config.data.target_size = (32, 64)
-    # Asked about at twice the size of training.
-    config.data.synthetic_city.native = 2
-    for split in ("source_train", "target_train", "target_val", "target_test"):
-        config.data.synthetic_city[split] = 2
-    config.data.source_batch = config.data.target_batch = 2
-    config.training.optimizer = "sgd"
-    config.acquisition.rounds = (2, 4)
-    config.evaluation.every = 0
-    config.report.log_every, config.report.gallery = 1, 0
+    config = tiny.scenes("method=ripu,steps=6,budget=0.2", data_dir, native=2)
     config.training.update(fields)
     return config
 

@@ -13,7 +13,6 @@ from cbda_jax.data.records import open_records
 from cbda_jax.evaluation import scores
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.run import experiment
-from configs import synthetic
 
 SIZES = {
     "train": {"aachen": (32, 64), "bonn": (40, 36), "hanau": (24, 48), "ulm": (32, 64)},
@@ -48,21 +47,14 @@ def folder(tmp_path_factory):
 
 
 def config_of(folder):
-    config = synthetic.get_config("method=cbda,steps=6")
-    config.data.root, config.data.dir = str(folder / "files"), str(folder / "prepared")
+    config = tiny.scenes("method=cbda,steps=6", folder / "prepared", size=(32, 48))
+    config.data.root = str(folder / "files")
     config.data.target = "cityscapes/train"
     config.data.val = config.data.test = "cityscapes/val"
-    config.data.source_size = config.data.target_size = (32, 48)
-    for split in ("source_train", "target_train", "target_val", "target_test"):
-        config.data.synthetic_city[split] = 2
-    config.data.source_batch = config.data.target_batch = 2
-    config.training.optimizer = "sgd"
-    config.acquisition.rounds = (2, 4)
     config.acquisition.budget = 0.1
     config.acquisition.batch_per_device = config.evaluation.batch_per_device = 1
     config.evaluation.every = 3
     config.evaluation.flip = False
-    config.report.log_every = 1
     config.report.gallery = 3
     return config
 

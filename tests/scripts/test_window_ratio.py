@@ -11,7 +11,6 @@ from cbda_jax.annotation import QueryLog
 from cbda_jax.data.datasets.synthetic_city import draw_scene
 from cbda_jax.errors import InputError
 from cbda_jax.run import experiment
-from configs import synthetic
 
 
 @pytest.fixture
@@ -78,12 +77,7 @@ def test_what_is_no_geometry(text, window_ratio):
 
 def test_a_config_is_estimated_by_its_own_labels(tmp_path, monkeypatch, window_ratio):
     tiny.use(monkeypatch)
-    config = synthetic.get_config()
-    config.data.dir = str(tmp_path)
-    config.data.source_size = config.data.target_size = (32, 64)
-    config.data.synthetic_city.native = 2
-    for split in ("source_train", "target_train", "target_val", "target_test"):
-        config.data.synthetic_city[split] = 2
+    config = tiny.scenes("method=ripu", tmp_path, native=2)
     geometry, labels, classes = window_ratio.of_config(config, 5)
     # The network's stride is 2.
     assert str(geometry) == "64x128:32x64:16x32"
@@ -95,16 +89,8 @@ def test_a_config_is_estimated_by_its_own_labels(tmp_path, monkeypatch, window_r
 @pytest.mark.slow
 def test_a_run_is_measured(tmp_path, monkeypatch, capsys, window_ratio):
     tiny.use(monkeypatch)
-    config = synthetic.get_config("method=ripu,steps=4,budget=0.5")
-    config.data.dir = str(tmp_path / "data")
-    config.data.source_size = config.data.target_size = (32, 64)
-    config.data.synthetic_city.native = 2
-    for split in ("source_train", "target_train", "target_val", "target_test"):
-        config.data.synthetic_city[split] = 2
-    config.data.source_batch = config.data.target_batch = 2
-    config.training.optimizer = "sgd"
-    config.acquisition.rounds, config.evaluation.every = (1, 2), 0
-    config.report.gallery = 0
+    config = tiny.scenes("method=ripu,steps=4,budget=0.5", tmp_path / "data", native=2)
+    config.acquisition.rounds = (1, 2)
     experiment.run(config, tmp_path / "run")
     window_ratio.main(["--workdir", str(tmp_path / "run"), "--radius", "1", "2"])
     header, _, line = capsys.readouterr().out.splitlines()[-3:]

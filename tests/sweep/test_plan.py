@@ -147,7 +147,8 @@ def test_an_arm_of_the_command_line_has_to_be_there():
     "name",
     [
         *("synthetic", "synthetic_pretrained", "gta2city"),
-        *("native", "native_apart", "camvid_native", "camvid_native_apart"),
+        *("native", "native_apart", "native2", "native2_apart"),
+        *("camvid_native", "camvid_native_apart"),
     ],
 )
 def test_the_sweeps_that_come_along(name):
@@ -158,7 +159,7 @@ def test_the_sweeps_that_come_along(name):
     assert len({run.warm.name for run in plan.runs if run.warm}) == len(seeds)
 
 
-@pytest.mark.parametrize("name", ["native", "camvid_native"])
+@pytest.mark.parametrize("name", ["native", "native2", "camvid_native"])
 def test_what_is_chosen_by_is_apart_from_what_is_reported(name):
     chosen, apart = (
         make_plan(files.load(f"configs/sweeps/{file}.py")) for file in (name, f"{name}_apart")

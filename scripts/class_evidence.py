@@ -1,0 +1,360 @@
+"""How often the class that is thought of a pixel before anybody is asked is the true one.
+
+    python scripts/class_evidence.py RUN [ANOTHER ...]
+
+Class balance weighs a pixel by a class that nobody has told yet. For the network of a run's latest
+checkpoint, its answers so far and the labels of its target, which a benchmark has, this counts how
+often each way of knowing the class is right:
+
+* argmax: the prediction;
+* flip: that of the mean over an image and its mirror image;
+* flip and scales: that of the mean over 0.75, 1 and 1.25 times the size too;
+* prior-corrected: of the softmax under the target's class frequencies, by EM;
+* corrected: what the predicted class mostly was in the answers so far;
+* corrected by score: the same, of windows of several predicted classes and of one apart;
+* nearest: the answers so far whose mean softmax is the nearest;
+* nearest features: those whose mean direction is, of what the network's linear classifier reads;
+* neighbours: most of the 10 answers that are nearest in those directions.
+
+It counts at the regions that RIPU would ask for next, as many in every image (--share of its
+pixels), apart for those whose window is of several predicted classes and of one; and at as many
+random pixels. "Mean" is the mean over the true classes, in which a rare one counts as much as a
+frequent one. Void is left out. Answers count in the images that are looked at (--images).
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import harness
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import cbda_jax
+from cbda_jax import acquisition, annotation, evaluation, models
+from cbda_jax.acquisition.balance.nearest import discriminants
+from cbda_jax.acquisition.scoring.impurity import one_class
+from cbda_jax.acquisition.scoring.softmax import softmax_maps
+from cbda_jax.errors import InputError
+from cbda_jax.models.layers import Classifier
+from cbda_jax.run import assembly
+from cbda_jax.run.experience import Experience
+from cbda_jax.run.logits import SAMPLED
+
+WAYS = (
+    *("argmax", "flip", "flip and scales", "prior-corrected", "corrected", "corrected by score"),
+    *("nearest", "nearest features", "neighbours"),
+)
+SCALES = (0.75, 1.0, 1.25)
+NEIGHBOURS = 10
+MOST_ANSWERS = 20_000
+"""Of all images together, among which neighbours are looked for; drawn at random."""
+
+PLACES = ("several classes", "one class", "random")
+"""Picks whose windows are of several predicted classes, and of one; and random pixels."""
+
+
+class Look(NamedTuple):
+    """What the network makes of an image.
+
+    Attributes:
+        logits: float32 `[h, w, C]`.
+        features: float32 `[h, w, f]`, what the classifier reads, of length 1.
+        flip: uint8 `[H, W]`, the prediction of the mean over mirror images.
+        scales: the same, over scales too.
+    """
+
+    logits: np.ndarray
+    features: np.ndarray
+    flip: np.ndarray
+    scales: np.ndarray
+
+
+class Answered(NamedTuple):
+    """The centres of regions that were answered, void left out.
+
+    Attributes:
+        answer: int64 `[m]`, classes.
+        softmax: float32 `[m, C]`, at the nearest pixel of the logits.
+        features: float32 `[m, f]`, there.
+    """
+
+    answer: np.ndarray
+    softmax: np.ndarray
+    features: np.ndarray
+
+
+def without_classifier(model: nnx.Module) -> nnx.Module:
+    """A copy that gives what its linear classifier reads.
+
+    Raises:
+        InputError: it has none.
+    """
+    copy = nnx.clone(model)
+    modules = dict(nnx.iter_modules(copy))
+    for path, module in modules.items():
+        if isinstance(module, Classifier):
+            setattr(modules[path[:-1]], str(path[-1]), lambda x: x)
+            return copy
+    raise InputError(
+        f"network: {type(model).__name__} found, expected one with a linear classifier, such as "
+        "unet or deeplabv3plus_efficientnet_lite0"
+    )
+
+
+def nearest_pixel(place: np.ndarray, long: int, short: int) -> np.ndarray:
+    """The nearest of `short` pixels to those of `long`, corners aligned."""
+    return np.rint(place * ((short - 1) / max(long - 1, 1))).astype(np.int64)
+
+
+def means(rows: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
+    """`[C, f]`, the mean row of every class; 0 for a class without rows."""
+    each = np.eye(classes, dtype=rows.dtype)[answer]
+    return (each.T @ rows) / each.sum(axis=0).clip(1)[:, None]
+
+
+def neighbours(features: np.ndarray, answered: Answered) -> np.ndarray:
+    """What most of the nearest answers are, `[n]`; the smallest class of several.
+
+    Args:
+        features: `[n, f]` directions.
+        answered: at least one answer.
+    """
+    k = min(NEIGHBOURS, len(answered.answer))
+    nearest = jax.jit(lambda some: jax.lax.top_k(some @ answered.features.T, k)[1])
+    each, found = np.arange(answered.answer.max() + 1), []
+    for start in range(0, len(features), 4096):
+        votes = answered.answer[np.asarray(nearest(features[start : start + 4096]))]
+        found.append((votes[:, :, None] == each).sum(axis=1).argmax(axis=1))
+    return np.concatenate(found)
+
+
+class Study:
+    """A run, of which so many images are looked at.
+
+    Args:
+        folder: its workdir.
+        images: how many of its target, the first ones.
+        share: of the pixels of an image, in regions that RIPU asks for.
+
+    Raises:
+        InputError: there is no run or no checkpoint, or its network has no linear classifier.
+    """
+
+    def __init__(self, folder: Path, images: int, share: float):
+        run = cbda_jax.open_run(folder)
+        self._config: Any = run.config
+        self._pool = assembly.open_records(self._config, "target")
+        self._indices = range(min(images, len(self._pool)))
+        self._classes = run.space.num_classes
+        self._share = share
+        self._rounds = run.answers()
+        self._looks = self._seen(run.network)
+        self._known = self._answered()
+
+    def _seen(self, network: Any) -> dict[int, Look]:
+        headless: Any = without_classifier(network)
+
+        @functools.partial(jax.jit, static_argnames="native")
+        def look(image: jax.Array, native: tuple[int, int]) -> tuple[jax.Array, ...]:
+            normal = models.normalize(image[None])
+            features = headless(normal)[0].astype(jnp.float32)
+            length = jnp.linalg.norm(features, axis=-1, keepdims=True)
+
+            def mean(scales: Sequence[float]) -> jax.Array:
+                found = evaluation.probabilities(
+                    network, image[None], native, flip=True, scales=scales
+                )
+                return found[0].argmax(axis=-1).astype(jnp.uint8)
+
+            logits = network(normal)[0].astype(jnp.float32)
+            return logits, features / length, mean((1.0,)), mean(SCALES)
+
+        return {
+            index: Look(*map(np.asarray, look(self._pool.image(index), native=self._size(index))))
+            for index in self._indices
+        }
+
+    @property
+    def answers(self) -> int:
+        """Answers that count."""
+        return len(self._known.answer)
+
+    def counts(self) -> dict[str, np.ndarray]:
+        """By way of knowing, `[places, C, C]`: true by told class."""
+        answered = self._known
+        sizes = annotation.image_sizes(self._pool.ids, self._pool.sizes)
+        experience = Experience(assembly.resolve_method(self._config), self._classes, sizes)
+        all_picks = experience.confusion(self._rounds)
+        corrected = acquisition.corrected_classes(all_picks)
+        by_score = np.stack(
+            [acquisition.corrected_classes(own) for own in experience.by_score(self._rounds)]
+        )
+        evidence = {"prior-corrected": self._prior_corrected(), "nearest": self._nearest(answered)}
+        centres = means(answered.features, answered.answer, self._classes)
+        rng = np.random.default_rng(0)
+        some = rng.permutation(len(answered.answer))[:MOST_ANSWERS]
+        known = Answered(*(column[some] for column in answered))
+        shape = (len(PLACES), self._classes, self._classes)
+        found = {way: np.zeros(shape, np.int64) for way in WAYS}
+        for index, look in self._looks.items():
+            size, truth = self._size(index), self._pool.label(index)
+            maps = self._scored(look.logits, size)
+            row, col, place = self._points(index, maps, rng)
+            predicted = np.asarray(maps.prediction)
+            argmax = predicted[row, col]
+            window = np.asarray(one_class(maps.prediction, radius=1))[row, col].astype(np.int64)
+            told = {
+                "argmax": argmax,
+                "flip": look.flip[row, col],
+                "flip and scales": look.scales[row, col],
+                "corrected": corrected[argmax],
+                "corrected by score": by_score[window, argmax],
+                **{way: self._named(f(look.logits), size)[row, col] for way, f in evidence.items()},
+            }
+            h, w = look.features.shape[:2]
+            features = look.features[nearest_pixel(row, size[0], h), nearest_pixel(col, size[1], w)]
+            if len(known.answer):
+                told["nearest features"] = (features @ centres.T).argmax(axis=1)
+                told["neighbours"] = neighbours(features, known)
+            true = truth[row, col]
+            of = true < self._classes
+            for way, classes in told.items():
+                np.add.at(found[way], (place[of], true[of], classes[of]), 1)
+        return found
+
+    def _size(self, index: int) -> tuple[int, int]:
+        height, width = self._pool.sizes[index].tolist()
+        return height, width
+
+    def _scored(self, logits: np.ndarray, size: tuple[int, int]) -> acquisition.AcquisitionMaps:
+        seen = tuple(self._config.data.target_size)
+        return _regions(logits, size=size, via=None if seen == size else seen)
+
+    def _named(self, told: np.ndarray | jax.Array, size: tuple[int, int]) -> np.ndarray:
+        """The class of the largest number, at the native size."""
+        seen = tuple(self._config.data.target_size)
+        found = softmax_maps(
+            jnp.asarray(told), ["prediction"], size=size, via=None if seen == size else seen
+        )
+        return np.asarray(found["prediction"])
+
+    def _points(
+        self, index: int, maps: acquisition.AcquisitionMaps, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(row, col, place of `PLACES`) of the next picks, and of as many random pixels."""
+        size, squares = self._size(index), acquisition.geometry("region", 1)
+        number = acquisition.picks_per_image(self._share, size, 1, squares)
+        closed = annotation.closed_centres(self._rounds, self._pool.ids[index])
+        picks = acquisition.greedy_picks(
+            maps.score,
+            number,
+            radius=squares.block_radius,
+            capacity=number,
+            blocked=acquisition.blocked_mask(
+                jnp.asarray(closed[0]), jnp.asarray(closed[1]), size, squares.block_radius
+            ),
+        )
+        taken = np.asarray(picks.row) >= 0
+        row, col = np.asarray(picks.row)[taken], np.asarray(picks.col)[taken]
+        one = np.asarray(one_class(maps.prediction, radius=1))[row, col].astype(np.int64)
+        others = rng.integers(0, np.array([size]).T, (2, number))
+        place = np.concatenate([one, np.full(number, PLACES.index("random"))])
+        return np.append(row, others[0]), np.append(col, others[1]), place
+
+    def _answered(self) -> Answered:
+        """What was answered in the images that are looked at."""
+        some = next(iter(self._looks.values()))
+        found = [
+            Answered(
+                np.zeros(0, np.int64),
+                np.zeros((0, self._classes), np.float32),
+                np.zeros((0, some.features.shape[-1]), np.float32),
+            )
+        ]
+        for answers in self._rounds:
+            queries, radius = answers.queries, answers.queries.radius
+            centre = answers.patches[:, radius, radius].astype(np.int64)
+            for index, look in self._looks.items():
+                own = queries.places.get(self._pool.ids[index], np.zeros(0, np.int64))
+                own = own[centre[own] < self._classes]
+                height, width = self._size(index)
+                h, w = look.logits.shape[:2]
+                at = (
+                    nearest_pixel(queries.row[own], height, h),
+                    nearest_pixel(queries.col[own], width, w),
+                )
+                softmax = np.asarray(jax.nn.softmax(look.logits[at]))
+                found.append(Answered(centre[own], softmax, look.features[at]))
+        return Answered(*map(np.concatenate, zip(*found, strict=True)))
+
+    def _prior_corrected(self) -> Callable[[np.ndarray], np.ndarray]:
+        pixels = assembly.open_records(self._config, "source").class_pixels.sum(axis=0)
+        source = acquisition.source_prior(pixels)
+        logits = np.concatenate([x.logits.reshape(-1, self._classes) for x in self._looks.values()])
+        some = logits[:: max(len(logits) // SAMPLED, 1)]
+        ratio = acquisition.log_ratio(
+            np.asarray(acquisition.target_prior(jax.nn.softmax(some), source)), source
+        )
+        return lambda own: own + ratio
+
+    def _nearest(self, answered: Answered) -> Callable[[np.ndarray], jax.Array]:
+        each = np.eye(self._classes)[answered.answer]
+        sums = each.T @ answered.softmax.astype(np.float64)
+        centres = acquisition.prototypes(sums, each.sum(axis=0).astype(np.int64))
+        return lambda own: discriminants(jnp.asarray(own), jnp.asarray(centres))
+
+
+def right(counts: np.ndarray) -> tuple[float, float]:
+    """Which part is right, and the mean over the true classes. NaN of none."""
+    number, hits = counts.sum(axis=1), np.diagonal(counts)
+    there = number > 0
+    if not there.any():
+        return float("nan"), float("nan")
+    return float(hits.sum() / number.sum()), float((hits[there] / number[there]).mean())
+
+
+def table(counts: dict[str, np.ndarray]) -> Iterator[str]:
+    """Lines of Markdown."""
+    number = next(iter(counts.values())).sum(axis=(1, 2)).tolist()
+    places = [f"{place} ({n:,}): right %" for place, n in zip(PLACES, number, strict=True)]
+    yield f"| | {' | '.join(f'{place} | mean %' for place in places)} |"
+    yield f"| --- |{' ---: |' * (2 * len(PLACES))}"
+    for way, own in counts.items():
+        if own.any():
+            shares = [share for place in own for share in right(place)]
+            yield f"| {way} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints a table a run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workdir", nargs="+", type=Path, help="of runs")
+    parser.add_argument("--images", type=int, default=50, help="of the target, at most")
+    parser.add_argument("--share", type=float, default=0.02, help="of the pixels, in regions")
+    options = parser.parse_args(arguments)
+    facts = harness.environment()
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    print(f"{facts['command']}\n{facts['device']}, {facts['cores']} cores, {versions}")
+    try:
+        for folder in options.workdir:
+            study = Study(folder, options.images, options.share)
+            print(f"\n{folder.name}, {study.answers:,} answers\n")
+            print("\n".join(table(study.counts())))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+_regions = jax.jit(acquisition.region_scores, static_argnames=("size", "via"))
+
+
+if __name__ == "__main__":
+    main()
