@@ -13,6 +13,7 @@ often each way of knowing the class is right:
 * corrected: what the predicted class mostly was in the answers so far;
 * corrected by score: the same, of windows of several predicted classes and of one apart;
 * nearest: the answers so far whose mean softmax is the nearest;
+* nearest, flip: the same of the mean over mirror images;
 * nearest features: those whose mean direction is, of what the network's linear classifier reads;
 * neighbours: most of the 10 answers that are nearest in those directions.
 
@@ -25,7 +26,7 @@ frequent one. Void is left out. Answers count in the images that are looked at (
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ from cbda_jax.run.logits import SAMPLED
 
 WAYS = (
     *("argmax", "flip", "flip and scales", "prior-corrected", "corrected", "corrected by score"),
-    *("nearest", "nearest features", "neighbours"),
+    *("nearest", "nearest, flip", "nearest features", "neighbours"),
 )
 SCALES = (0.75, 1.0, 1.25)
 NEIGHBOURS = 10
@@ -64,14 +65,14 @@ class Look(NamedTuple):
 
     Attributes:
         logits: float32 `[h, w, C]`.
+        flip: the logarithm of the mean softmax over mirror images, as `acquisition.flip` has it.
         features: float32 `[h, w, f]`, what the classifier reads, of length 1.
-        flip: uint8 `[H, W]`, the prediction of the mean over mirror images.
-        scales: the same, over scales too.
+        scales: uint8 `[H, W]`, the prediction of the mean over mirror images and scales.
     """
 
     logits: np.ndarray
-    features: np.ndarray
     flip: np.ndarray
+    features: np.ndarray
     scales: np.ndarray
 
 
@@ -81,11 +82,13 @@ class Answered(NamedTuple):
     Attributes:
         answer: int64 `[m]`, classes.
         softmax: float32 `[m, C]`, at the nearest pixel of the logits.
+        flip: float32 `[m, C]`, of the mean over mirror images.
         features: float32 `[m, f]`, there.
     """
 
     answer: np.ndarray
     softmax: np.ndarray
+    flip: np.ndarray
     features: np.ndarray
 
 
@@ -165,15 +168,12 @@ class Study:
             normal = models.normalize(image[None])
             features = headless(normal)[0].astype(jnp.float32)
             length = jnp.linalg.norm(features, axis=-1, keepdims=True)
-
-            def mean(scales: Sequence[float]) -> jax.Array:
-                found = evaluation.probabilities(
-                    network, image[None], native, flip=True, scales=scales
-                )
-                return found[0].argmax(axis=-1).astype(jnp.uint8)
-
-            logits = network(normal)[0].astype(jnp.float32)
-            return logits, features / length, mean((1.0,)), mean(SCALES)
+            logits, mirrored = network(normal), network(normal[:, :, ::-1])[:, :, ::-1]
+            mean = (jax.nn.softmax(logits) + jax.nn.softmax(mirrored)) / 2
+            scales = evaluation.probabilities(
+                network, image[None], native, flip=True, scales=SCALES
+            ).argmax(axis=-1)
+            return logits[0], jnp.log(mean[0]), features / length, scales[0].astype(jnp.uint8)
 
         return {
             index: Look(*map(np.asarray, look(self._pool.image(index), native=self._size(index))))
@@ -195,7 +195,10 @@ class Study:
         by_score = np.stack(
             [acquisition.corrected_classes(own) for own in experience.by_score(self._rounds)]
         )
-        evidence = {"prior-corrected": self._prior_corrected(), "nearest": self._nearest(answered)}
+        prior = self._prior_corrected()
+        near, near_flip = (
+            self._nearest(answered.answer, softmax) for softmax in (answered.softmax, answered.flip)
+        )
         centres = means(answered.features, answered.answer, self._classes)
         rng = np.random.default_rng(0)
         some = rng.permutation(len(answered.answer))[:MOST_ANSWERS]
@@ -211,11 +214,18 @@ class Study:
             window = np.asarray(one_class(maps.prediction, radius=1))[row, col].astype(np.int64)
             told = {
                 "argmax": argmax,
-                "flip": look.flip[row, col],
                 "flip and scales": look.scales[row, col],
                 "corrected": corrected[argmax],
                 "corrected by score": by_score[window, argmax],
-                **{way: self._named(f(look.logits), size)[row, col] for way, f in evidence.items()},
+                **{
+                    way: self._named(told, size)[row, col]
+                    for way, told in {
+                        "flip": look.flip,
+                        "prior-corrected": prior(look.logits),
+                        "nearest": near(look.logits),
+                        "nearest, flip": near_flip(look.flip),
+                    }.items()
+                },
             }
             h, w = look.features.shape[:2]
             features = look.features[nearest_pixel(row, size[0], h), nearest_pixel(col, size[1], w)]
@@ -274,6 +284,7 @@ class Study:
             Answered(
                 np.zeros(0, np.int64),
                 np.zeros((0, self._classes), np.float32),
+                np.zeros((0, self._classes), np.float32),
                 np.zeros((0, some.features.shape[-1]), np.float32),
             )
         ]
@@ -289,8 +300,10 @@ class Study:
                     nearest_pixel(queries.row[own], height, h),
                     nearest_pixel(queries.col[own], width, w),
                 )
-                softmax = np.asarray(jax.nn.softmax(look.logits[at]))
-                found.append(Answered(centre[own], softmax, look.features[at]))
+                softmax, flip = (
+                    np.asarray(jax.nn.softmax(x[at])) for x in (look.logits, look.flip)
+                )
+                found.append(Answered(centre[own], softmax, flip, look.features[at]))
         return Answered(*map(np.concatenate, zip(*found, strict=True)))
 
     def _prior_corrected(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -303,9 +316,11 @@ class Study:
         )
         return lambda own: own + ratio
 
-    def _nearest(self, answered: Answered) -> Callable[[np.ndarray], jax.Array]:
-        each = np.eye(self._classes)[answered.answer]
-        sums = each.T @ answered.softmax.astype(np.float64)
+    def _nearest(
+        self, answer: np.ndarray, softmax: np.ndarray
+    ) -> Callable[[np.ndarray], jax.Array]:
+        each = np.eye(self._classes)[answer]
+        sums = each.T @ softmax.astype(np.float64)
         centres = acquisition.prototypes(sums, each.sum(axis=0).astype(np.int64))
         return lambda own: discriminants(jnp.asarray(own), jnp.asarray(centres))
 

@@ -37,7 +37,7 @@ def test_neighbours_are_those_of_the_largest_products(class_evidence):
     rng = np.random.default_rng(0)
     known, some = (rng.normal(size=(n, 4)).astype(np.float32) for n in (40, 7))
     answer = rng.integers(0, 3, 40)
-    found = class_evidence.neighbours(some, class_evidence.Answered(answer, known, known))
+    found = class_evidence.neighbours(some, class_evidence.Answered(answer, known, known, known))
     for feature, got in zip(some, found, strict=True):
         nearest = np.argsort(-(known @ feature))[: class_evidence.NEIGHBOURS]
         assert got == np.bincount(answer[nearest]).argmax()
