@@ -253,6 +253,7 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         f"{len(rows)} of {len(plan.runs)} runs{of_split}. In percent: means over n seeds ± "
         f"standard errors. Δ is the difference to `{plan.baseline}`, paired over the seeds that "
         "both have (as many as behind it in brackets where they are fewer than n). "
+        "Five lowest: mean IoU of the five lowest classes of a run. "
         f"Rare: mean IoU of the five rarest classes of the target ({', '.join(rare)}). "
         "Δ val.: difference in mIoU on the validation split, just before the end. "
         "Entropy: of the class histogram of the labels, over that of the uniform one. "
@@ -263,19 +264,18 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
     for budget in plan.budgets or (None,):
         heading = "No budget" if budget is None else f"Budget {plan.words(budget)}"
         lines += ["", f"## {heading}", ""]
-        lines += [
-            "| arm | n | mIoU | Δ | lowest class | Δ | rare | Δ | Δ val. | entropy | labelled "
-            "| answers | hours |",
-            "| --- |" + " ---: |" * 12,
-        ]
         theirs = select(rows, plan.baseline, budget)
+        body, missing = [], []
         for arm in plan.arms:
             ours = select(rows, arm, budget)
             planned = any(run.arm == arm and run.budget in (budget, None) for run in plan.runs)
             if not planned or (budget is None and arm in acquiring):
                 continue
+            if not ours:
+                missing.append(f"`{arm}`")
+                continue
             cells = [f"`{arm}`", str(len(ours))]
-            for name in ("miou", "min_iou", "rare5_iou"):
+            for name in _SHOWN:
                 cells.append(_cell(spread(row.figures[name] for row in ours.values())))
                 cells.append("" if arm == plan.baseline else _difference(ours, theirs, name))
             cells.append("" if arm == plan.baseline else _difference(ours, theirs, "val_miou"))
@@ -285,12 +285,24 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
             for name, form in (("answers", ",.0f"), ("hours", ",.3g")):
                 mean = spread(row.figures[name] for row in ours.values()).mean
                 cells.append("" if math.isnan(mean) else f"{mean:{form}}")
-            lines.append(f"| {' | '.join(cells)} |")
+            body.append(f"| {' | '.join(cells)} |")
+        if body:
+            titles = [column for title in _SHOWN.values() for column in (title, "Δ")]
+            titles = ["arm", "n", *titles, "Δ val.", "entropy", "labelled", "answers", "hours"]
+            lines += [f"| {' | '.join(titles)} |", "| --- |" + " ---: |" * (len(titles) - 1), *body]
+        if missing:
+            lines += [*([""] if body else []), f"Not run yet: {', '.join(missing)}."]
     lines += _tests(rows, plan)
     lines += [line for path in images for line in ("", f"![{path.stem}]({path.name})")]
     return "\n".join(lines) + "\n"
 
 
+_SHOWN = {
+    "miou": "mIoU",
+    "min_iou": "lowest class",
+    "worst5_iou": "five lowest",
+    "rare5_iou": "rare",
+}
 _TESTED = {"miou": "mIoU", "min_iou": "lowest class"}
 
 

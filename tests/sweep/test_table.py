@@ -127,7 +127,11 @@ def test_markdown_copes_with_missing_runs():
     assert lines["`ripu`"][:3] == ["2", "45.0 ± 5.0", ""]
     assert lines["`cbda`"][:3] == ["1", "56.0", "+6.0"]
     # At 10 % there is only what needs no budget.
-    assert "| `cbda` | 0 |  |" in tables[2]
+    assert "| `source_only` | 2 |" in tables[2]
+    assert tables[2].splitlines()[-1] == "Not run yet: `ripu`, `cbda`."
+    assert "Not run yet" not in tables[1]
+    empty = table.markdown([], plan("ripu"), "Title").split("## ")
+    assert empty[1].splitlines()[2:] == ["Not run yet: `ripu`.", ""]
 
 
 def test_paired_tests_count_the_looks():
