@@ -61,6 +61,8 @@ def _arms() -> dict[str, dict[str, object]]:
         "quota_random_ties": {"method": "cbda_quota", "acquisition.ties": "random"},
         # What ties alone do, without any balance among boundaries.
         "ripu_uncertain_ties": {"method": "ripu", "acquisition.ties": "balanced_uncertainty"},
+        # What answers that void would take are worth elsewhere.
+        "ripu_avoid_void": {"method": "ripu", "acquisition.avoid_void": True},
         # Answers used at once, by what they say that predicted classes turn out to be, ...
         "cb_small": {
             "method": "cb",
@@ -74,6 +76,15 @@ def _arms() -> dict[str, dict[str, object]]:
             "method": "cb",
             "acquisition.class_balance": "inverse_power",
             "acquisition.class_evidence": "nearest",
+            "acquisition.ties": "balanced_uncertainty",
+            "acquisition.sub_rounds": 10,
+        },
+        # ... the same by the mean over mirror images, which knows the class best, ...
+        "cb_nearest_flip": {
+            "method": "cb",
+            "acquisition.class_balance": "inverse_power",
+            "acquisition.class_evidence": "nearest",
+            "acquisition.flip": True,
             "acquisition.ties": "balanced_uncertainty",
             "acquisition.sub_rounds": 10,
         },
