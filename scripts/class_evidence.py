@@ -25,6 +25,7 @@ frequent one. Void is left out. Answers count in the images that are looked at (
 
 import argparse
 import functools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -330,7 +331,7 @@ def right(counts: np.ndarray) -> tuple[float, float]:
     number, hits = counts.sum(axis=1), np.diagonal(counts)
     there = number > 0
     if not there.any():
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     return float(hits.sum() / number.sum()), float((hits[there] / number[there]).mean())
 
 
@@ -343,7 +344,8 @@ def table(counts: dict[str, np.ndarray]) -> Iterator[str]:
     for way, own in counts.items():
         if own.any():
             shares = [share for place in own for share in right(place)]
-            yield f"| {way} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
+            cells = ("" if math.isnan(share) else f"{100 * share:.1f}" for share in shares)
+            yield f"| {way} | {' | '.join(cells)} |"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Embedded scenes at twice the network's size, to choose by: validation split, seeds 0-2.
 
 The second setting beside configs/sweeps/native.py, in the same steps and rounds: a region is 2.25
-pixels of the training's, and full supervision is above what RIPU reaches (docs/results/setting.md).
+pixels of the training's, 3.5 in the paper, 0.56 in the other one (docs/results/setting.md).
 
 python scripts/sweep.py --config=configs/sweeps/native2.py --out=runs/native2 --workers=2
 

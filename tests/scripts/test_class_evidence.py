@@ -47,6 +47,9 @@ def test_shares_that_are_right(class_evidence):
     counts = np.array([[6, 2, 0], [1, 1, 0], [0, 0, 0]])
     assert class_evidence.right(counts) == pytest.approx((0.7, (0.75 + 0.5) / 2))
     assert np.isnan(class_evidence.right(np.zeros((3, 3), int))).all()
+    nothing = np.zeros((3, 3), int)
+    *_, line = class_evidence.table({"argmax": np.stack([counts, nothing, counts])})
+    assert line == "| argmax | 70.0 | 62.5 |  |  | 70.0 | 62.5 |"
 
 
 def test_a_run_is_looked_at(tmp_path, monkeypatch, capsys, class_evidence):
