@@ -96,6 +96,13 @@ def _arms() -> dict[str, dict[str, object]]:
             "acquisition.sub_rounds": 10,
             "acquisition.avoid_void": True,
         },
+        # ... the same without small rounds, and with what knows the class best, ...
+        "cbda_known": {
+            "method": "cbda",
+            "acquisition.class_evidence": "nearest",
+            "acquisition.flip": True,
+            "acquisition.ties": "balanced_uncertainty",
+        },
         # ... and as a quota.
         "quota_small": {
             "method": "cbda_quota",
@@ -121,7 +128,7 @@ def _arms() -> dict[str, dict[str, object]]:
         "adjusted": {"training.logit_adjustment": 1.0},
     }
     both = ("ripu", "cbda", "full_supervision")
-    weighted = ("random_regions", "cb_small", "quota_small", "cb_oracle")
+    weighted = ("random_regions", "cb_small", "cbda_known", "quota_small", "cb_oracle")
     balanced = {
         f"{name}_{loss}": {**(asking | bounds)[name], **fields}
         for loss, fields in losses.items()
