@@ -110,6 +110,14 @@ def test_workers_have_a_gpu_each_or_a_part_of_it(monkeypatch):
     assert shared["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450"
 
 
+def test_workers_of_processors_use_huge_pages_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert Workers(2).environment(1)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+    assert "GLIBC_TUNABLES" not in Workers(2, ["0"]).environment(0)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
+    assert Workers(2).environment(1)["GLIBC_TUNABLES"] == "glibc.malloc.arena_max=2"
+
+
 # ----------------------------------------------------------------- jobs of a plan
 
 
