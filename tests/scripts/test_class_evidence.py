@@ -52,6 +52,7 @@ def test_shares_that_are_right(class_evidence):
     assert line == "| argmax | 70.0 | 62.5 |  |  | 70.0 | 62.5 |"
 
 
+@pytest.mark.slow
 def test_a_run_is_looked_at(tmp_path, monkeypatch, capsys, class_evidence):
     tiny.use(monkeypatch)
     config = tiny.scenes("method=ripu,steps=4,budget=0.2", tmp_path / "data", native=2)
