@@ -124,13 +124,13 @@ def contradictions(method: Method) -> Iterator[str]:
     """What cannot be together in a method that acquires, each as "field: found, expected"."""
     balance, evidence = method.balance.class_balance, method.scoring.class_evidence
     ratio, begins = method.balance.weight_ratio, method.balance.balance_from
-    drawn = method.scoring.ties in TIES_WITH_WEIGHTS
-    if balance == "quota" and method.allocation != "global":
+    drawn, quota = method.scoring.ties in TIES_WITH_WEIGHTS, method.balance.shared_out
+    if quota and method.allocation != "global":
         yield (
             f"acquisition.allocation: {method.allocation!r} found with class_balance 'quota', "
             "expected 'global': a quota is divided over the whole pool"
         )
-    if balance == "quota" and evidence not in ("argmax", "corrected"):
+    if quota and evidence not in ("argmax", "corrected"):
         yield (
             f"acquisition.class_evidence: {evidence!r} found with class_balance 'quota', expected "
             "'argmax' or 'corrected', which say of which class a pick is"
@@ -155,7 +155,7 @@ def contradictions(method: Method) -> Iterator[str]:
             f"acquisition.image_cap: {method.image_cap:g} found with allocation "
             f"{method.allocation!r}, expected 'global': else every image gets its even share"
         )
-    if method.image_cap and balance == "quota":
+    if method.image_cap and quota:
         yield (
             f"acquisition.image_cap: {method.image_cap:g} found with class_balance 'quota', "
             "expected 0: an image would offer its best pixels only, few of the missing classes"

@@ -46,7 +46,7 @@ from cbda_jax.errors import InputError
 from cbda_jax.models.layers import Classifier
 from cbda_jax.run import assembly
 from cbda_jax.run.experience import Experience
-from cbda_jax.run.logits import SAMPLED
+from cbda_jax.run.logits import SAMPLED, nearest_pixel, over_mirror_images
 
 WAYS = (
     *("argmax", "flip", "flip and scales", "prior-corrected", "corrected", "corrected by score"),
@@ -59,6 +59,8 @@ MOST_ANSWERS = 20_000
 
 PLACES = ("several classes", "one class", "random")
 """Picks whose windows are of several predicted classes, and of one; and random pixels."""
+
+_SQUARES = acquisition.geometry("region", 1)
 
 
 class Look(NamedTuple):
@@ -111,11 +113,6 @@ def without_classifier(model: nnx.Module) -> nnx.Module:
     )
 
 
-def nearest_pixel(place: np.ndarray, long: int, short: int) -> np.ndarray:
-    """The nearest of `short` pixels to those of `long`, corners aligned."""
-    return np.rint(place * ((short - 1) / max(long - 1, 1))).astype(np.int64)
-
-
 def means(rows: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
     """`[C, f]`, the mean row of every class; 0 for a class without rows."""
     each = np.eye(classes, dtype=rows.dtype)[answer]
@@ -130,10 +127,10 @@ def neighbours(features: np.ndarray, answered: Answered) -> np.ndarray:
         answered: at least one answer.
     """
     k = min(NEIGHBOURS, len(answered.answer))
-    nearest = jax.jit(lambda some: jax.lax.top_k(some @ answered.features.T, k)[1])
     each, found = np.arange(answered.answer.max() + 1), []
     for start in range(0, len(features), 4096):
-        votes = answered.answer[np.asarray(nearest(features[start : start + 4096]))]
+        nearest = _nearest(features[start : start + 4096], answered.features, k=k)
+        votes = answered.answer[np.asarray(nearest)]
         found.append((votes[:, :, None] == each).sum(axis=1).argmax(axis=1))
     return np.concatenate(found)
 
@@ -169,12 +166,11 @@ class Study:
             normal = models.normalize(image[None])
             features = headless(normal)[0].astype(jnp.float32)
             length = jnp.linalg.norm(features, axis=-1, keepdims=True)
-            logits, mirrored = network(normal), network(normal[:, :, ::-1])[:, :, ::-1]
-            mean = (jax.nn.softmax(logits) + jax.nn.softmax(mirrored)) / 2
             scales = evaluation.probabilities(
                 network, image[None], native, flip=True, scales=SCALES
             ).argmax(axis=-1)
-            return logits[0], jnp.log(mean[0]), features / length, scales[0].astype(jnp.uint8)
+            logits, flip = network(normal), over_mirror_images(network, normal)
+            return logits[0], flip[0], features / length, scales[0].astype(jnp.uint8)
 
         return {
             index: Look(*map(np.asarray, look(self._pool.image(index), native=self._size(index))))
@@ -208,11 +204,13 @@ class Study:
         found = {way: np.zeros(shape, np.int64) for way in WAYS}
         for index, look in self._looks.items():
             size, truth = self._size(index), self._pool.label(index)
-            maps = self._scored(look.logits, size)
-            row, col, place = self._points(index, maps, rng)
-            predicted = np.asarray(maps.prediction)
-            argmax = predicted[row, col]
+            maps = _regions(look.logits, **self._sizes(size))
+            row, col = self._points(index, maps, rng)
+            argmax = np.asarray(maps.prediction)[row, col]
             window = np.asarray(one_class(maps.prediction, radius=1))[row, col].astype(np.int64)
+            # As many as are picked, and behind them the random ones.
+            picked = len(row) - self._number(size)
+            place = np.where(np.arange(len(row)) < picked, window, PLACES.index("random"))
             told = {
                 "argmax": argmax,
                 "flip and scales": look.scales[row, col],
@@ -243,40 +241,38 @@ class Study:
         height, width = self._pool.sizes[index].tolist()
         return height, width
 
-    def _scored(self, logits: np.ndarray, size: tuple[int, int]) -> acquisition.AcquisitionMaps:
+    def _sizes(self, size: tuple[int, int]) -> dict[str, Any]:
+        """Through which logits are enlarged to the native one."""
         seen = tuple(self._config.data.target_size)
-        return _regions(logits, size=size, via=None if seen == size else seen)
+        return {"size": size, "via": None if seen == size else seen}
+
+    def _number(self, size: tuple[int, int]) -> int:
+        """Picks of an image."""
+        return acquisition.picks_per_image(self._share, size, 1, _SQUARES)
 
     def _named(self, told: np.ndarray | jax.Array, size: tuple[int, int]) -> np.ndarray:
         """The class of the largest number, at the native size."""
-        seen = tuple(self._config.data.target_size)
-        found = softmax_maps(
-            jnp.asarray(told), ["prediction"], size=size, via=None if seen == size else seen
-        )
+        found = softmax_maps(jnp.asarray(told), ["prediction"], **self._sizes(size))
         return np.asarray(found["prediction"])
 
     def _points(
         self, index: int, maps: acquisition.AcquisitionMaps, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(row, col, place of `PLACES`) of the next picks, and of as many random pixels."""
-        size, squares = self._size(index), acquisition.geometry("region", 1)
-        number = acquisition.picks_per_image(self._share, size, 1, squares)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(row, col) of the next picks, and behind them of as many random pixels."""
+        size = self._size(index)
+        number, radius = self._number(size), _SQUARES.block_radius
         closed = annotation.closed_centres(self._rounds, self._pool.ids[index])
-        picks = acquisition.greedy_picks(
+        picks = _picks(
             maps.score,
             number,
-            radius=squares.block_radius,
+            radius=radius,
             capacity=number,
-            blocked=acquisition.blocked_mask(
-                jnp.asarray(closed[0]), jnp.asarray(closed[1]), size, squares.block_radius
-            ),
+            blocked=acquisition.blocked_mask(*map(jnp.asarray, closed), shape=size, radius=radius),
         )
         taken = np.asarray(picks.row) >= 0
         row, col = np.asarray(picks.row)[taken], np.asarray(picks.col)[taken]
-        one = np.asarray(one_class(maps.prediction, radius=1))[row, col].astype(np.int64)
-        others = rng.integers(0, np.array([size]).T, (2, number))
-        place = np.concatenate([one, np.full(number, PLACES.index("random"))])
-        return np.append(row, others[0]), np.append(col, others[1]), place
+        others = rng.integers(0, np.array([size]).T, (2, number)).astype(np.int32)
+        return np.append(row, others[0]), np.append(col, others[1])
 
     def _answered(self) -> Answered:
         """What was answered in the images that are looked at."""
@@ -371,6 +367,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 _regions = jax.jit(acquisition.region_scores, static_argnames=("size", "via"))
+_picks = jax.jit(acquisition.greedy_picks, static_argnames=("radius", "capacity"))
+
+
+@functools.partial(jax.jit, static_argnames="k")
+def _nearest(some: jax.Array, known: jax.Array, *, k: int) -> jax.Array:
+    return jax.lax.top_k(some @ known.T, k)[1]
 
 
 if __name__ == "__main__":

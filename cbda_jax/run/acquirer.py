@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
@@ -18,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from cbda_jax import acquisition, models, platform, sharding
 from cbda_jax.data import pipeline
-from cbda_jax.run.logits import Logits
+from cbda_jax.run.logits import Logits, over_mirror_images
 from cbda_jax.run.request import Request
 from cbda_jax.training import TrainState
 
@@ -325,12 +324,7 @@ class Acquirer:
 
     def _logits_of(self, params, frozen, images) -> jax.Array:
         model, normal = nnx.merge(self._graphdef, params, frozen), models.normalize(images)
-        logits = model(normal)
-        if not self._flip:
-            return logits
-        both = (logits, model(normal[:, :, ::-1])[:, :, ::-1])
-        mean = sum(jax.nn.softmax(x.astype(np.float32)) for x in both) / 2
-        return jnp.log(jnp.maximum(mean, np.finfo(np.float32).tiny))
+        return over_mirror_images(model, normal) if self._flip else model(normal)
 
     @functools.cached_property
     def _network(self) -> Callable[..., jax.Array]:

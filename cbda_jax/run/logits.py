@@ -153,8 +153,8 @@ class Logits:
                         columns = zip((row, col, answer), own, strict=True)
                         for array, values in columns:
                             array[place, : len(values)] = values
-                row = _nearest(row, native[0], logits.shape[1])
-                col = _nearest(col, native[1], logits.shape[2])
+                row = nearest_pixel(row, native[0], logits.shape[1])
+                col = nearest_pixel(col, native[1], logits.shape[2])
                 placed = (_beside(logits, x) for x in (row, col, answer))
                 total += _everywhere(_sums(logits, *placed)).astype(np.int64).sum(axis=0)
         return total / _FIXED
@@ -175,7 +175,23 @@ def _beside(logits: jax.Array, array: np.ndarray) -> jax.Array:
     return jax.make_array_from_callback(array.shape, place, lambda own: array[own])
 
 
-def _nearest(place: Int32[np.ndarray, "..."], long: int, short: int) -> Int32[np.ndarray, "..."]:
+def over_mirror_images(
+    model: Callable[[jax.Array], jax.Array], images: Float[Array, "batch h w 3"]
+) -> Float[Array, "batch h2 w2 classes"]:
+    """The logarithm of the mean softmax over images and their mirror images: logits, too.
+
+    Args:
+        model: normalised images to logits.
+        images: normalised.
+    """
+    both = (model(images), model(images[:, :, ::-1])[:, :, ::-1])
+    mean = sum(jax.nn.softmax(x.astype(np.float32)) for x in both) / 2
+    return jnp.log(jnp.maximum(mean, np.finfo(np.float32).tiny))
+
+
+def nearest_pixel(
+    place: Int32[np.ndarray, "..."], long: int, short: int
+) -> Int32[np.ndarray, "..."]:
     """The nearest of `short` pixels to those of `long`, corners aligned; -1 stays."""
     span = max(long - 1, 1)
     found = (2 * place.astype(np.int64) * (short - 1) + span) // (2 * span)

@@ -4,7 +4,7 @@ Every run is a process of `cbda_jax.main` in a workdir of its own; here they are
 and compared.
 """
 
-from cbda_jax.sweep.plan import Plan, Run, Warm, make_plan
+from cbda_jax.sweep.plan import Plan, Run, Warm, apart, make_plan
 from cbda_jax.sweep.runner import Job, Workers, run_all, schedule
 
-__all__ = ["Job", "Plan", "Run", "Warm", "Workers", "make_plan", "run_all", "schedule"]
+__all__ = ["Job", "Plan", "Run", "Warm", "Workers", "apart", "make_plan", "run_all", "schedule"]

@@ -117,6 +117,17 @@ class Plan:
         return f"{self.shown(budget):g} {unit}"
 
 
+def apart(sweep: Any) -> Any:
+    """A sweep to choose by, on what had no part in the choice: test split, seeds 3 to 7.
+
+    Args:
+        sweep: a ConfigDict of other seeds, its `data.test` a validation split. It is changed.
+    """
+    sweep.seeds = (3, 4, 5, 6, 7)
+    del sweep.common["data.test"]
+    return sweep
+
+
 def make_plan(sweep: assembly.Config, arms: Sequence[str] | None = None) -> Plan:
     """Resolves and checks every run of a sweep.
 

@@ -72,16 +72,16 @@ class Workers:
         found = dict(os.environ)
         # Or what a process printed would follow in its log what it died of.
         found["PYTHONUNBUFFERED"] = "1"
-        if not self.devices:
-            # A step's memory comes and goes with it: in huge pages, a third of the time is saved
-            # (docs/benchmarks/training.md). Read by glibc 2.35 and newer when a process starts.
-            found.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         if self.devices:
             found["CUDA_VISIBLE_DEVICES"] = self.devices[place % len(self.devices)]
             sharers = -(-self.count // len(self.devices))
             if sharers > 1:
                 # JAX takes three quarters of a GPU's memory for itself otherwise.
                 found.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / sharers:.3f}")
+        else:
+            # A step's memory comes and goes with it: in huge pages, a third of the time is saved
+            # (docs/benchmarks/training.md). Read by glibc 2.35 and newer when a process starts.
+            found.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         return found
 
 

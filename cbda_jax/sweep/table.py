@@ -260,38 +260,9 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         "Answers: keys of a person, in all; hours: measured, or estimated at "
         "annotation.seconds_per_answer.",
     ]
-    acquiring = {run.arm for run in plan.runs if run.budget is not None}
     for budget in plan.budgets or (None,):
         heading = "No budget" if budget is None else f"Budget {plan.words(budget)}"
-        lines += ["", f"## {heading}", ""]
-        theirs = select(rows, plan.baseline, budget)
-        body, missing = [], []
-        for arm in plan.arms:
-            ours = select(rows, arm, budget)
-            planned = any(run.arm == arm and run.budget in (budget, None) for run in plan.runs)
-            if not planned or (budget is None and arm in acquiring):
-                continue
-            if not ours:
-                missing.append(f"`{arm}`")
-                continue
-            cells = [f"`{arm}`", str(len(ours))]
-            for name in _SHOWN:
-                cells.append(_cell(spread(row.figures[name] for row in ours.values())))
-                cells.append("" if arm == plan.baseline else _difference(ours, theirs, name))
-            cells.append("" if arm == plan.baseline else _difference(ours, theirs, "val_miou"))
-            cells.append(_cell(spread(row.figures["label_entropy"] for row in ours.values())))
-            share = spread(row.figures["labelled_fraction"] for row in ours.values()).mean
-            cells.append("" if math.isnan(share) else f"{100 * share:.3g}")
-            for name, form in (("answers", ",.0f"), ("hours", ",.3g")):
-                mean = spread(row.figures[name] for row in ours.values()).mean
-                cells.append("" if math.isnan(mean) else f"{mean:{form}}")
-            body.append(f"| {' | '.join(cells)} |")
-        if body:
-            titles = [column for title in _SHOWN.values() for column in (title, "Δ")]
-            titles = ["arm", "n", *titles, "Δ val.", "entropy", "labelled", "answers", "hours"]
-            lines += [f"| {' | '.join(titles)} |", "| --- |" + " ---: |" * (len(titles) - 1), *body]
-        if missing:
-            lines += [*([""] if body else []), f"Not run yet: {', '.join(missing)}."]
+        lines += ["", f"## {heading}", "", *_of_budget(rows, plan, budget)]
     lines += _tests(rows, plan)
     lines += [line for path in images for line in ("", f"![{path.stem}]({path.name})")]
     return "\n".join(lines) + "\n"
@@ -303,6 +274,43 @@ _SHOWN = {
     "worst5_iou": "five lowest",
     "rare5_iou": "rare",
 }
+
+
+def _of_budget(rows: Sequence[Row], plan: Plan, budget: float | int | None) -> list[str]:
+    """The table of one budget, and the arms that have no run in it."""
+    acquiring = {run.arm for run in plan.runs if run.budget is not None}
+    theirs = select(rows, plan.baseline, budget)
+    body, missing = [], []
+    for arm in plan.arms:
+        ours = select(rows, arm, budget)
+        planned = any(run.arm == arm and run.budget in (budget, None) for run in plan.runs)
+        if not planned or (budget is None and arm in acquiring):
+            continue
+        if not ours:
+            missing.append(f"`{arm}`")
+            continue
+        cells = [f"`{arm}`", str(len(ours))]
+        for name in _SHOWN:
+            cells.append(_cell(spread(row.figures[name] for row in ours.values())))
+            cells.append("" if arm == plan.baseline else _difference(ours, theirs, name))
+        cells.append("" if arm == plan.baseline else _difference(ours, theirs, "val_miou"))
+        cells.append(_cell(spread(row.figures["label_entropy"] for row in ours.values())))
+        share = spread(row.figures["labelled_fraction"] for row in ours.values()).mean
+        cells.append("" if math.isnan(share) else f"{100 * share:.3g}")
+        for name, form in (("answers", ",.0f"), ("hours", ",.3g")):
+            mean = spread(row.figures[name] for row in ours.values()).mean
+            cells.append("" if math.isnan(mean) else f"{mean:{form}}")
+        body.append(f"| {' | '.join(cells)} |")
+    lines = []
+    if body:
+        titles = [column for title in _SHOWN.values() for column in (title, "Δ")]
+        titles = ["arm", "n", *titles, "Δ val.", "entropy", "labelled", "answers", "hours"]
+        lines += [f"| {' | '.join(titles)} |", "| --- |" + " ---: |" * (len(titles) - 1), *body]
+    if missing:
+        lines += [*([""] if body else []), f"Not run yet: {', '.join(missing)}."]
+    return lines
+
+
 _TESTED = {"miou": "mIoU", "min_iou": "lowest class"}
 
 

@@ -47,6 +47,13 @@ def get_config() -> ml_collections.ConfigDict:
 
 def _arms() -> dict[str, dict[str, object]]:
     """Another way of asking is another line here."""
+    small = {"acquisition.ties": "balanced_uncertainty", "acquisition.sub_rounds": 10}
+    cb_nearest = {
+        "method": "cb",
+        "acquisition.class_balance": "inverse_power",
+        "acquisition.class_evidence": "nearest",
+        **small,
+    }
     asking = {
         "random_regions": {"method": "random_regions"},
         "ripu": {"method": "ripu"},
@@ -68,33 +75,18 @@ def _arms() -> dict[str, dict[str, object]]:
             "method": "cb",
             "acquisition.class_balance": "inverse_power",
             "acquisition.class_evidence": "corrected_by_score",
-            "acquisition.ties": "balanced_uncertainty",
-            "acquisition.sub_rounds": 10,
+            **small,
         },
         # ... by the nearest of them, ...
-        "cb_nearest": {
-            "method": "cb",
-            "acquisition.class_balance": "inverse_power",
-            "acquisition.class_evidence": "nearest",
-            "acquisition.ties": "balanced_uncertainty",
-            "acquisition.sub_rounds": 10,
-        },
+        "cb_nearest": cb_nearest,
         # ... the same by the mean over mirror images, which knows the class best, ...
-        "cb_nearest_flip": {
-            "method": "cb",
-            "acquisition.class_balance": "inverse_power",
-            "acquisition.class_evidence": "nearest",
-            "acquisition.flip": True,
-            "acquisition.ties": "balanced_uncertainty",
-            "acquisition.sub_rounds": 10,
-        },
+        "cb_nearest_flip": {**cb_nearest, "acquisition.flip": True},
         # ... with void as one more class, in one budget for all images, ...
         "cbda_nearest": {
             "method": "cbda",
             "acquisition.class_evidence": "nearest",
-            "acquisition.ties": "balanced_uncertainty",
-            "acquisition.sub_rounds": 10,
             "acquisition.avoid_void": True,
+            **small,
         },
         # ... the same without small rounds, and with what knows the class best, ...
         "cbda_known": {
@@ -127,11 +119,11 @@ def _arms() -> dict[str, dict[str, object]]:
         },
         "adjusted": {"training.logit_adjustment": 1.0},
     }
-    both = ("ripu", "cbda", "full_supervision")
-    weighted = ("random_regions", "cb_small", "cbda_known", "quota_small", "cb_oracle")
+    adjusted = ("ripu", "cbda", "full_supervision")
+    more = ("random_regions", "cb_small", "cbda_known", "quota_small", "cb_oracle")
     balanced = {
-        f"{name}_{loss}": {**(asking | bounds)[name], **fields}
-        for loss, fields in losses.items()
-        for name in (*both, *(weighted if loss == "weighted" else ()))
+        f"{name}_{loss}": {**(asking | bounds)[name], **losses[loss]}
+        for loss, names in (("weighted", (*adjusted, *more)), ("adjusted", adjusted))
+        for name in names
     }
     return {"source_only": bounds.pop("source_only"), **asking, **balanced, **bounds}

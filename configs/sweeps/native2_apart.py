@@ -7,11 +7,9 @@ python scripts/sweep.py --config=configs/sweeps/native2_apart.py --out=runs/nati
 import ml_collections
 
 from cbda_jax.config import files as config_files
+from cbda_jax.sweep import apart
 
 
 def get_config() -> ml_collections.ConfigDict:
     """Arms, budgets and steps of configs/sweeps/native2.py; --arms says which of them."""
-    sweep = config_files.load("configs/sweeps/native2.py")
-    sweep.seeds = (3, 4, 5, 6, 7)
-    del sweep.common["data.test"]
-    return sweep
+    return apart(config_files.load("configs/sweeps/native2.py"))

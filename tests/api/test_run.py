@@ -1,6 +1,5 @@
 """A run of a few steps, read back in Python: everything agrees with the files that it left."""
 
-import functools
 import json
 import shutil
 import sys
@@ -12,22 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import own_data
 import pytest
+import tiny
 from PIL import Image
-from tiny import Tiny
 
 import cbda_jax
-from cbda_jax import annotation, models, resize, sharding
+from cbda_jax import annotation, models, resize
 from cbda_jax.errors import InputError
 from cbda_jax.run import predictor
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda devices=None: one())
+    tiny.use(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,14 @@
 """The example runs as it says; here with a network that is compiled in no time."""
 
-import functools
 import re
 import runpy
 
-import jax
+import tiny
 import waiting
-from tiny import Tiny
-
-from cbda_jax import sharding
 
 
 def test_a_run_in_python(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda devices=None: one())
+    tiny.use(monkeypatch)
     program = runpy.run_path(str(waiting.ROOT / "examples" / "a_run_in_python.py"))
     config = program["config_of"](tmp_path)
     # Of the optimizers, the one that keeps types as strictly as the tests do.

@@ -1,17 +1,13 @@
 """Predictions of Cityscapes' test split are what its server takes, by its own scripts' rules."""
 
-import functools
-
-import jax
 import numpy as np
 import pytest
+import tiny
 import waiting
 from cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling import CArgs, getPrediction
 from cityscapesscripts.helpers.labels import labels
 from PIL import Image
-from tiny import Tiny
 
-from cbda_jax import sharding
 from cbda_jax.data.datasets.cityscapes_ids import LABEL_IDS
 from cbda_jax.label_space import CITYSCAPES_19
 from cbda_jax.run import experiment, predictor
@@ -53,11 +49,7 @@ def config_of(folder):
 
 @pytest.mark.parametrize("by", ["data.test", "--images"])
 def test_names_ids_and_sizes(tmp_path, monkeypatch, by):
-    monkeypatch.setattr(
-        "cbda_jax.models.create_model", lambda _, *given, **named: Tiny(*given, **named)
-    )
-    one = functools.partial(sharding.make_mesh, jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", one)
+    tiny.use(monkeypatch)
     files = tmp_path / "files" / "cityscapes"
     write_tree(files)
     config = config_of(tmp_path)
