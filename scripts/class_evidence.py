@@ -7,6 +7,9 @@ checkpoint, its answers so far and the labels of its target, which a benchmark h
 often each way of knowing the class is right:
 
 * argmax: the prediction;
+* softmax: all classes, each as far as it is probable (class evidence "expected");
+* softmax, temperature: the same at the temperature under which the answers so far are likeliest
+  (Guo et al., ICML 2017, section 4.2);
 * flip: that of the mean over an image and its mirror image;
 * flip and scales: that of the mean over 0.75, 1 and 1.25 times the size too;
 * prior-corrected: of the softmax under the target's class frequencies, by EM;
@@ -49,7 +52,8 @@ from cbda_jax.run.experience import Experience
 from cbda_jax.run.logits import SAMPLED, nearest_pixel, over_mirror_images
 
 WAYS = (
-    *("argmax", "flip", "flip and scales", "prior-corrected", "corrected", "corrected by score"),
+    *("argmax", "softmax", "softmax, temperature", "flip", "flip and scales", "prior-corrected"),
+    *("corrected", "corrected by score"),
     *("nearest", "nearest, flip", "nearest features", "neighbours"),
 )
 SCALES = (0.75, 1.0, 1.25)
@@ -119,6 +123,33 @@ def means(rows: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
     return (each.T @ rows) / each.sum(axis=0).clip(1)[:, None]
 
 
+def temperature(softmax: np.ndarray, answer: np.ndarray) -> float:
+    """T of softmax(log p / T) under which the answers are likeliest, in [1/16, 16].
+
+    Their likelihood has one maximum in 1/T, of which the slope is bisected; without answers, 1.
+
+    Args:
+        softmax: `[m, C]`.
+        answer: `[m]` classes.
+    """
+    if not len(answer):
+        return 1.0
+    logs = np.log(softmax.astype(np.float64).clip(1e-30))
+    own, low, high = logs[np.arange(len(answer)), answer].mean(), -4.0, 4.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        too_hot = (sharpened(softmax, 2**middle) * logs).sum(axis=1).mean() < own
+        low, high = (low, middle) if too_hot else (middle, high)
+    return 2.0**low
+
+
+def sharpened(softmax: np.ndarray, at: float) -> np.ndarray:
+    """`[m, C]` float64, softmax(log p / T) at a temperature."""
+    logs = np.log(softmax.astype(np.float64).clip(1e-30)) / at
+    each = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return each / each.sum(axis=1, keepdims=True)
+
+
 def neighbours(features: np.ndarray, answered: Answered) -> np.ndarray:
     """What most of the nearest answers are, `[n]`; the smallest class of several.
 
@@ -182,8 +213,13 @@ class Study:
         """Answers that count."""
         return len(self._known.answer)
 
+    @functools.cached_property
+    def temperature(self) -> float:
+        """Of the answers."""
+        return temperature(self._known.softmax, self._known.answer)
+
     def counts(self) -> dict[str, np.ndarray]:
-        """By way of knowing, `[places, C, C]`: true by told class."""
+        """By way of knowing, `[places, C, C]` float64: true by told class."""
         answered = self._known
         sizes = annotation.image_sizes(self._pool.ids, self._pool.sizes)
         experience = Experience(assembly.resolve_method(self._config), self._classes, sizes)
@@ -201,7 +237,8 @@ class Study:
         some = rng.permutation(len(answered.answer))[:MOST_ANSWERS]
         known = Answered(*(column[some] for column in answered))
         shape = (len(PLACES), self._classes, self._classes)
-        found = {way: np.zeros(shape, np.int64) for way in WAYS}
+        found = {way: np.zeros(shape) for way in WAYS}
+        temperatures = {"softmax": 1.0, "softmax, temperature": self.temperature}
         for index, look in self._looks.items():
             size, truth = self._size(index), self._pool.label(index)
             maps = _regions(look.logits, **self._sizes(size))
@@ -227,7 +264,8 @@ class Study:
                 },
             }
             h, w = look.features.shape[:2]
-            features = look.features[nearest_pixel(row, size[0], h), nearest_pixel(col, size[1], w)]
+            at = nearest_pixel(row, size[0], h), nearest_pixel(col, size[1], w)
+            features = look.features[at]
             if len(known.answer):
                 told["nearest features"] = (features @ centres.T).argmax(axis=1)
                 told["neighbours"] = neighbours(features, known)
@@ -235,6 +273,9 @@ class Study:
             of = true < self._classes
             for way, classes in told.items():
                 np.add.at(found[way], (place[of], true[of], classes[of]), 1)
+            softmax = np.asarray(jax.nn.softmax(look.logits[at]))[of]
+            for way, at_temperature in temperatures.items():
+                np.add.at(found[way], (place[of], true[of]), sharpened(softmax, at_temperature))
         return found
 
     def _size(self, index: int) -> tuple[int, int]:
@@ -333,8 +374,8 @@ def right(counts: np.ndarray) -> tuple[float, float]:
 
 def table(counts: dict[str, np.ndarray]) -> Iterator[str]:
     """Lines of Markdown."""
-    number = next(iter(counts.values())).sum(axis=(1, 2)).tolist()
-    places = [f"{place} ({n:,}): right %" for place, n in zip(PLACES, number, strict=True)]
+    number = counts["argmax"].sum(axis=(1, 2)).tolist()
+    places = [f"{place} ({n:,.0f}): right %" for place, n in zip(PLACES, number, strict=True)]
     yield f"| | {' | '.join(f'{place} | mean %' for place in places)} |"
     yield f"| --- |{' ---: |' * (2 * len(PLACES))}"
     for way, own in counts.items():
@@ -359,7 +400,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         for folder in options.workdir:
             study = Study(folder, options.images, options.share)
-            print(f"\n{folder.name}, {study.answers:,} answers\n")
+            answers = f"{study.answers:,} answers of temperature {study.temperature:.2f}"
+            print(f"\n{folder.name}, {answers}\n")
             print("\n".join(table(study.counts())))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -88,7 +88,9 @@ def _arms() -> dict[str, dict[str, object]]:
             "acquisition.avoid_void": True,
             **small,
         },
-        # ... the same without small rounds, and with what knows the class best, ...
+        # ... without small rounds and with the ties alone, ...
+        "cbda_ties": {"method": "cbda", "acquisition.ties": "balanced_uncertainty"},
+        # ... and with what knows the class best, ...
         "cbda_known": {
             "method": "cbda",
             "acquisition.class_evidence": "nearest",

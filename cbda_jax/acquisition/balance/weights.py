@@ -230,19 +230,22 @@ def class_quota(
     if budget < 0:
         raise InputError(f"class quota of a budget of {budget}: expected 0 or more")
     budget = min(int(budget), int(spare.sum()))
-
-    def fill(level: int) -> np.ndarray:
-        return np.clip(level - have, 0, spare)
-
     # The highest water level that the budget pays for, by bisection.
     low, high = 0, int((have + spare).max(initial=0))
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if fill(middle).sum() <= budget else (low, middle - 1)
-    quota = fill(low)
+        low, high = (
+            (middle, high) if _filled(middle, have, spare).sum() <= budget else (low, middle - 1)
+        )
+    quota = _filled(low, have, spare)
     open_to_more = np.flatnonzero((have + quota == low) & (quota < spare))
     quota[open_to_more[: budget - int(quota.sum())]] += 1
     return quota
+
+
+def _filled(level: int, have: np.ndarray, spare: np.ndarray) -> np.ndarray:
+    """What each class gets so that none is below the level, as far as it has candidates."""
+    return np.clip(level - have, 0, spare)
 
 
 def _counts(what: str, counts: np.ndarray) -> np.ndarray:
