@@ -33,6 +33,11 @@ def test_fields_set_by_hand():
     assert resolve("pixelpick", share=0.1).scoring.share == 0.1
     assert resolve("ripu", sub_rounds=3, flip=True) == Method(sub_rounds=3, flip=True)
     assert resolve("ripu", avoid_void=True) == Method(balance=Balance(avoid_void=True))
+    # A method's own ties give way to what ranks regions of one class otherwise, or not at all.
+    assert METHODS["cbda"].scoring.ties == "balanced_uncertainty"
+    for others in ({"score": "entropy"}, {"impurity_floor": 0.05}, {"clamp_impurity": True}):
+        assert resolve("cbda", **others).scoring.ties == "reference"
+    assert resolve("cbda", score="impurity").scoring.ties == "balanced_uncertainty"
     own_weights = resolve("ripu", ties="balanced_uncertainty", balance_from=2, weight_ratio=4)
     assert own_weights.balance.balance_from == 2
     options = "power=0.5,prior=0.1"

@@ -80,7 +80,7 @@ def _read(workdir: AnyPath, name: str) -> Run:
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); restore it") from error
     # What `run.workdir` keeps beside the fields.
-    for beside in ("contents", "history"):
+    for beside in ("contents", "history", "defaults"):
         config.pop(beside, None)
     records = read_metrics(workdir)
     evaluations = last_of(records, "evaluation", "split", "step")

@@ -56,7 +56,7 @@ def run(
     check(config)
     if config.method is None and config.annotation.oracle == "people":
         console.say("note: people answer and no method is named: ripu_pixel, single pixels")
-    config = settled(config)
+    config = workdir.as_begun(folder, settled(config))
     if until is not None and (mode != "train" or not 1 <= until <= config.training.steps):
         raise InputError(
             f"--until: step {until} with --mode={mode} found, expected a step from 1 to "

@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from cbda_jax import checkpoints
+from cbda_jax import checkpoints, methods
 from cbda_jax.config import FIELDS, Change, Field, base, field_of, flat, settled
 from cbda_jax.errors import InputError
 from cbda_jax.files import json_text, write_bytes
 from cbda_jax.runtime import lock
 from cbda_jax.stores import AnyPath, to_path
 
-# Beside the fields: what the files that they name hold, and how the run was extended.
-_CONTENTS, _HISTORY = "contents", "history"
+# Beside the fields: what the files that they name hold, how the run was extended, and what its
+# method set of the fields that the config left unset.
+_CONTENTS, _HISTORY, _DEFAULTS = "contents", "history", "defaults"
+
+# Runs without these are older than what their methods are now.
+_THEN = {"cbda": "cbda_predicted"}
 
 _DECLARED = "data.declared."
 
@@ -79,7 +83,8 @@ def claim(workdir: AnyPath, config: Any, *, write: bool, mode: str = "train") ->
         now = _plain(config)
         named = (name for name, field in FIELDS.items() if field.change == "moved")
         contents = {name: content_digest(now[name]) for name in named if now.get(name)}
-        write_json(workdir / "config.json", {**now, _CONTENTS: contents})
+        defaults = methods.values(methods.get_method(now["method"]))
+        write_json(workdir / "config.json", {**now, _CONTENTS: contents, _DEFAULTS: defaults})
 
 
 EXTENDS = ("extend", "evaluate")
@@ -93,8 +98,10 @@ def differences(workdir: AnyPath, config: Any) -> list[Difference]:
         InputError: the config of the run is damaged.
     """
     before, now = _recorded(workdir), _plain(config)
+    unset = _unset(before)
     contents = before.pop(_CONTENTS, {})
-    before.pop(_HISTORY, None)
+    for beside in (_HISTORY, _DEFAULTS):
+        before.pop(beside, None)
     # A data set that is declared to be evaluated on has no part in what was done.
     sets = (before.get(field) or "" for field in ("data.source", "data.target", "label_space"))
     learnt = [f"{_DECLARED}{name.partition('/')[0]}." for name in sets]
@@ -109,10 +116,53 @@ def differences(workdir: AnyPath, config: Any) -> list[Difference]:
             change = "evaluate"
         if change == "resume" or there == here:
             continue
+        # What the method set by itself may be said, too.
+        if name in unset and here == unset[name] and now["method"] == before["method"]:
+            continue
         if change == "moved" and here and contents.get(name) == content_digest(here) is not None:
             continue
         found.append(Difference(name, there, here, change))
     return found
+
+
+def as_begun(workdir: AnyPath, config: Any) -> Any:
+    """A config whose method does what it did when the run of a workdir began.
+
+    Fields of the method that are unset there and here keep the values that the method had then,
+    if it has others now: the same command goes on to the same numbers under a later version.
+
+    Args:
+        workdir: folder of the run; without one, nothing changes.
+        config: of this start; not changed.
+
+    Raises:
+        InputError: the config of the run is damaged.
+    """
+    if not (workdir / "config.json").exists():
+        return config
+    before = _recorded(workdir)
+    found = settled(config)
+    if before.get("method") != found.method or found.method not in methods.METHODS:
+        return config  # `claim` tells
+    now = methods.values(methods.get_method(found.method))
+    kept = {
+        name: value
+        for name, value in _unset(before).items()
+        if now[name.partition(".")[2]] != value and flat(found)[name] is None
+    }
+    found.update_from_flattened_dict(kept)
+    return found if kept else config
+
+
+def _unset(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that the config of a run left to its method, and the values that this had for them."""
+    method = str(recorded.get("method"))
+    method = _THEN.get(method, method) if _DEFAULTS not in recorded else method
+    if method not in methods.METHODS:
+        return {}
+    own = methods.values(methods.get_method(method)) | recorded.get(_DEFAULTS, {})
+    values = {f"acquisition.{name}": value for name, value in own.items()}
+    return {name: value for name, value in values.items() if recorded.get(name) is None}
 
 
 def amend(workdir: AnyPath, changed: Sequence[Difference], entry: Mapping[str, Any]) -> None:
@@ -202,7 +252,7 @@ def read_config(workdir: AnyPath) -> Any:
     config = base()
     try:
         values = dict(json.loads(path.read_text()))
-        for beside in (_CONTENTS, _HISTORY):
+        for beside in (_CONTENTS, _HISTORY, _DEFAULTS):
             values.pop(beside, None)
         for name, value in values.items():
             field = field_of(name)
@@ -214,7 +264,7 @@ def read_config(workdir: AnyPath) -> Any:
             f"{path}: cannot be read ({' '.join(str(error).split())}), expected the config of the "
             "run; restore it"
         ) from error
-    return config
+    return as_begun(workdir, config)
 
 
 def _put(config: Any, field: Field, name: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Which runs a sweep consists of, and what they have in common."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from cbda_jax.acquisition import BUDGET_EXAMPLES
 from cbda_jax.config import budget_fields, check, field_of, flat
 from cbda_jax.config import files as config_files
 from cbda_jax.errors import InputError, near
+from cbda_jax.methods import FIELDS
 from cbda_jax.run import assembly
 
 _FIELDS = ("config", "seeds", "budgets", "baseline", "common", "arms")
@@ -20,6 +22,7 @@ _OPTIONAL = ("pairs",)
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # Of the sweep itself; an arm or `common` that set them would hide what the names of runs say.
 _UNIT = "acquisition.budget_in"
+_OF_METHOD = ("method", *(f"acquisition.{name}" for name in FIELDS))
 _OWN = ("seed", "acquisition.budget", "checkpoint.dir")
 
 
@@ -68,13 +71,18 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """Of all fields that results depend on, which where data lie is not; 8 hex digits."""
+        """Of all fields that results depend on, which where data lie is not; 8 hex digits.
+
+        Of the method it has what it does, not its name: another default is another method.
+        """
+        method = dataclasses.asdict(assembly.resolve_method(self.config))
         fields = {
             name: value
             for name, value in flat(self.config).items()
-            if (field := field_of(name)) is None or field.change not in ("resume", "moved")
+            if name not in _OF_METHOD
+            and ((field := field_of(name)) is None or field.change not in ("resume", "moved"))
         }
-        text = json.dumps(fields, sort_keys=True, default=str)
+        text = json.dumps([method, fields], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     sweep.common["acquisition.budget_in"] = "answers_per_image"
     regions = {
         f"{method}_{oracle}": {"method": method, "annotation.oracle": oracle}
-        for method in ("ripu", "cbda")
+        for method in ("ripu", "cbda_predicted", "cbda")
         for oracle in ("exact", "centre", "majority")
     }
     # The 32 pixels by which its picks are apart are of images ten times as large.

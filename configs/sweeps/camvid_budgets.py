@@ -20,7 +20,8 @@ def get_config() -> ml_collections.ConfigDict:
     sweep.arms = {
         name: {"method": name}
         for name in (
-            *("source_only", "random_pixels", "pixelpick", "ripu_pixel", "ripu", "cbda"),
+            *("source_only", "random_pixels", "pixelpick", "ripu_pixel", "ripu"),
+            *("cbda_predicted", "cbda"),
             "full_supervision",
         )
     }

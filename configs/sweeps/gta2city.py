@@ -18,8 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
     sweep.arms = {
         name: {"method": name}
         for name in (
-            *("source_only", "random_regions", "ripu", "cb", "da", "cbda_plain", "cbda"),
-            "full_supervision",
+            *("source_only", "random_regions", "ripu", "cb", "da", "cbda_plain"),
+            *("cbda_predicted", "cbda", "full_supervision"),
         )
     }
     return sweep

@@ -58,8 +58,13 @@ def _arms() -> dict[str, dict[str, object]]:
         "random_regions": {"method": "random_regions"},
         "ripu": {"method": "ripu"},
         "cbda_plain": {"method": "cbda_plain"},
+        # Balanced by the predicted class; where boundaries are used up, against the weights, ...
+        "cbda_predicted": {"method": "cbda_predicted"},
+        # ... there by uncertainty x weight, ...
+        "cbda_ties": {"method": "cbda_predicted", "acquisition.ties": "balanced_uncertainty"},
+        # ... and by the nearest answers and mirror images, which know the class best.
         "cbda": {"method": "cbda"},
-        # Where boundaries are used up, ties decide; the reference's are against the weights.
+        # There ties alone decide.
         "cb_balanced_ties": {
             "method": "cb",
             "acquisition.class_balance": "inverse_power",
@@ -84,18 +89,9 @@ def _arms() -> dict[str, dict[str, object]]:
         # ... with void as one more class, in one budget for all images, ...
         "cbda_nearest": {
             "method": "cbda",
-            "acquisition.class_evidence": "nearest",
+            "acquisition.flip": False,
             "acquisition.avoid_void": True,
             **small,
-        },
-        # ... without small rounds and with the ties alone, ...
-        "cbda_ties": {"method": "cbda", "acquisition.ties": "balanced_uncertainty"},
-        # ... and with what knows the class best, ...
-        "cbda_known": {
-            "method": "cbda",
-            "acquisition.class_evidence": "nearest",
-            "acquisition.flip": True,
-            "acquisition.ties": "balanced_uncertainty",
         },
         # ... and as a quota.
         "quota_small": {
@@ -122,7 +118,7 @@ def _arms() -> dict[str, dict[str, object]]:
         "adjusted": {"training.logit_adjustment": 1.0},
     }
     adjusted = ("ripu", "cbda", "full_supervision")
-    more = ("random_regions", "cb_small", "cbda_known", "quota_small", "cb_oracle")
+    more = ("random_regions", "cb_small", "cbda_predicted", "quota_small", "cb_oracle")
     balanced = {
         f"{name}_{loss}": {**(asking | bounds)[name], **losses[loss]}
         for loss, names in (("weighted", (*adjusted, *more)), ("adjusted", adjusted))

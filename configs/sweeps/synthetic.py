@@ -79,6 +79,7 @@ def _arms() -> dict[str, dict[str, object]]:
             "acquisition.image_cap": 2.0,
             "budgets": (_INFORMATIVE, 0.05),
         },
+        "cbda_predicted": {"method": "cbda_predicted"},
         "cbda": {"method": "cbda"},
         # What is asked once the boundaries are used up.
         "ripu_clamped": {**exhausted, "acquisition.clamp_impurity": True},

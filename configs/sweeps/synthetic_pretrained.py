@@ -16,6 +16,7 @@ _ARMS = (
     "random_regions",
     "ripu",
     "cbda_plain",
+    "cbda_predicted",
     "cbda",
     "cb_late",
     "cb_oracle",

@@ -94,7 +94,7 @@ def test_a_run_of_three_sizes_and_one_that_was_stopped(folder, tmp_path):
     assert result["analysis"]["total"]["pixels"] == pixels
     fraction = pixels / target.sizes.prod(axis=1).sum()
     assert result["rounds"][-1]["fraction"] == result["evaluation"]["labelled_fraction"] == fraction
-    assert 0.08 < fraction < 0.12
+    assert 0.07 < fraction < 0.12  # a pick at the border of an image labels fewer than nine
     for queries in QueryLog(workdir / "queries").rounds:
         sizes = dict(zip(target.ids, target.sizes, strict=True))
         own = np.array([sizes[queries.image_ids[image]] for image in queries.image])

@@ -7,7 +7,8 @@ import pytest
 
 from cbda_jax import config as config_
 from cbda_jax.errors import InputError
-from cbda_jax.run import workdir
+from cbda_jax.methods import METHODS, changed
+from cbda_jax.run import assembly, workdir
 from configs import synthetic
 
 
@@ -96,6 +97,38 @@ def test_a_run_of_before_a_field_was_known_has_its_default(claimed):
     workdir.claim(folder, _config(), write=True)
     with pytest.raises(InputError, match=r"\(training.ema: 0.0 there, 0.9 now\)"):
         workdir.claim(folder, _config(training__ema=0.9), write=True)
+
+
+def test_a_method_goes_on_as_it_began_though_its_defaults_are_others_now(claimed, monkeypatch):
+    began = METHODS["cbda"]
+    folder = claimed(_config(method="cbda", acquisition__radius=2))
+    now = changed(began, {"ties": "random", "weight_ratio": 3, "image_cap": 4, "radius": 3})
+    monkeypatch.setitem(METHODS, "cbda", now)
+    config = workdir.as_begun(folder, _config(method="cbda", acquisition__radius=2))
+    assert assembly.resolve_method(config) == changed(began, {"radius": 2})
+    workdir.claim(folder, config, write=True)
+    assert assembly.resolve_method(workdir.read_config(folder)) == changed(began, {"radius": 2})
+    # Said by hand, it is the same; something else is refused.
+    same = {"method": "cbda", "acquisition__radius": 2}
+    workdir.claim(folder, _config(**same, acquisition__ties=began.scoring.ties), write=True)
+    with pytest.raises(InputError, match=r"\(acquisition\.ties: None there, 'random' now\)"):
+        workdir.claim(folder, _config(**same, acquisition__ties="random"), write=True)
+    assert assembly.resolve_method(workdir.as_begun(folder / "new", _config(method="cbda"))) == now
+
+
+def test_a_run_of_before_cbda_was_what_it_is_goes_on_as_it_was(claimed):
+    folder = claimed(_config(method="cbda"))
+    path = folder / "config.json"
+    before = json.loads(path.read_text())
+    del before["defaults"]
+    path.write_text(json.dumps(before))
+    config = workdir.as_begun(folder, _config(method="cbda"))
+    assert assembly.resolve_method(config) == METHODS["cbda_predicted"]
+    workdir.claim(folder, config, write=True)
+    # What differs in the method's name is told as ever.
+    assert workdir.as_begun(folder, _config(method="ripu")).acquisition.ties is None
+    with pytest.raises(InputError, match=r"\(method: 'cbda' there, 'ripu' now\)"):
+        workdir.claim(folder, workdir.as_begun(folder, _config(method="ripu")), write=True)
 
 
 def test_a_field_that_is_gone_is_told(claimed):

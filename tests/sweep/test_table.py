@@ -13,6 +13,7 @@ import pytest
 from cbda_jax import annotation
 from cbda_jax.errors import InputError
 from cbda_jax.label_space import CITYSCAPES_19
+from cbda_jax.methods import METHODS, Method
 from cbda_jax.sweep import make_plan, schedule, table
 from cbda_jax.sweep.plan import Plan, Run
 from cbda_jax.sweep.table import Row
@@ -205,7 +206,7 @@ def test_budgets_that_count_answers():
     assert text.splitlines()[6].endswith("| labelled | answers | hours |")
 
 
-def test_rows_come_back_from_a_table(tmp_path):
+def test_rows_come_back_from_a_table(tmp_path, monkeypatch):
     sweep = ml_collections.ConfigDict(convert_dict=False)
     sweep.config, sweep.seeds, sweep.budgets = "configs/synthetic.py", (0, 1), (0.05,)
     sweep.baseline, sweep.common = "ripu", {}
@@ -235,6 +236,13 @@ def test_rows_come_back_from_a_table(tmp_path):
     elsewhere = copy.deepcopy(sweep)
     elsewhere.common = {"data.dir": "/elsewhere", "data.threads": 3}
     assert table.read_rows(path, make_plan(elsewhere, None)).keys() == found.keys()
+    # Of a method it has what it does.
+    elsewhere.arms = {"ripu": {"method": "ripu", "acquisition.ties": "reference"}}
+    assert table.read_rows(path, make_plan(elsewhere, None)).keys() == {first.name}
+    monkeypatch.setitem(METHODS, "ripu", Method(flip=True))
+    with pytest.raises(InputError, match=r"x\.csv: ripu-b0\.05-s0 of another config found"):
+        table.read_rows(path, made)
+    monkeypatch.undo()
     elsewhere.common = {"training.steps": 99_000}
     with pytest.raises(InputError, match=r"x\.csv: ripu-b0\.05-s0 of another config found"):
         table.read_rows(path, make_plan(elsewhere, None))
