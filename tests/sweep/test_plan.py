@@ -210,7 +210,7 @@ def test_all_arms_of_the_sweep_at_equal_answers_ask_for_as_many(tmp_path):
     assert len({run.warm.name for run in plan.runs if run.warm}) == 3  # one a seed
     sizes, setting = [(96, 192)] * 200, annotation.Setting(Nothing(), ("road",), tmp_path)
     acquiring = [run for run in plan.runs if run.budget is not None]
-    assert len(acquiring) == 10 * 3
+    assert len(acquiring) == 13 * 3
     for run in acquiring:
         method = resolve_method(run.config)
         oracle = annotation.create_oracle(run.config.annotation.oracle, setting)
