@@ -160,8 +160,9 @@ def _unset(recorded: Mapping[str, Any]) -> dict[str, Any]:
     method = _THEN.get(method, method) if _DEFAULTS not in recorded else method
     if method not in methods.METHODS:
         return {}
-    own = methods.values(methods.get_method(method)) | recorded.get(_DEFAULTS, {})
-    values = {f"acquisition.{name}": value for name, value in own.items()}
+    # What a run does not know, or no method any more, is as it is now.
+    then, now = recorded.get(_DEFAULTS, {}), methods.values(methods.get_method(method))
+    values = {f"acquisition.{name}": then.get(name, value) for name, value in now.items()}
     return {name: value for name, value in values.items() if recorded.get(name) is None}
 
 

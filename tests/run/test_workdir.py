@@ -102,6 +102,12 @@ def test_a_run_of_before_a_field_was_known_has_its_default(claimed):
 def test_a_method_goes_on_as_it_began_though_its_defaults_are_others_now(claimed, monkeypatch):
     began = METHODS["cbda"]
     folder = claimed(_config(method="cbda", acquisition__radius=2))
+    path = folder / "config.json"
+    recorded = json.loads(path.read_text())
+    # A field that was there then, and one that was not.
+    del recorded["defaults"]["impurity_floor"]
+    recorded["defaults"]["gone"] = 3
+    path.write_text(json.dumps(recorded))
     now = changed(began, {"ties": "random", "weight_ratio": 3, "image_cap": 4, "radius": 3})
     monkeypatch.setitem(METHODS, "cbda", now)
     config = workdir.as_begun(folder, _config(method="cbda", acquisition__radius=2))
