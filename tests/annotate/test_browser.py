@@ -43,9 +43,9 @@ class Person:
 
     def query(self):
         """The number of the query that is shown, once it is."""
-        return int(
-            waiting.until(lambda: self.run("s.ready && !s.busy && `${s.task.query}`"), "a query")
-        )
+        # The page may not have run its script yet.
+        shown = "typeof s !== 'undefined' && s.ready && !s.busy && `${s.task.query}`"
+        return int(waiting.until(lambda: self.run(shown), "a query"))
 
     def key(self, key):
         self._driver.find_element(By.TAG_NAME, "body").send_keys(key)

@@ -18,6 +18,7 @@ import cbda_jax
 from cbda_jax import annotation, models, resize
 from cbda_jax.errors import InputError
 from cbda_jax.run import predictor
+from cbda_jax.run.logits import over_mirror_images
 
 
 @pytest.fixture(autouse=True)
@@ -115,11 +116,12 @@ def test_predictions_are_those_of_the_command(run, folder, tmp_path):
 
 
 def test_score_maps(run):
-    """That of the run's method is RIPU's of the network's logits."""
+    """Those of the run's method, which looks at mirror images too, are RIPU's of their mean."""
     image_id = run.image_ids[1]
     found = run.score_map(image_id)
     assert (found.shape, found.dtype) == ((own_data.HEIGHT, own_data.WIDTH), np.float32)
-    logits = run.network(models.normalize(jnp.asarray(run.image(image_id))[None]))[0]
+    image = models.normalize(jnp.asarray(run.image(image_id))[None])
+    logits = over_mirror_images(run.network, image)[0]
     maps = cbda_jax.acquisition.region_scores(logits, size=found.shape)
     np.testing.assert_allclose(found, maps.score, atol=1e-5)
     entropy = run.score_map(image_id, score="entropy")
