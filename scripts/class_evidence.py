@@ -138,15 +138,15 @@ def temperature(softmax: np.ndarray, answer: np.ndarray) -> float:
     own, low, high = logs[np.arange(len(answer)), answer].mean(), -4.0, 4.0
     for _ in range(30):
         middle = (low + high) / 2
-        too_hot = (sharpened(softmax, 2**middle) * logs).sum(axis=1).mean() < own
+        too_hot = (sharpened(logs, 2**middle) * logs).sum(axis=1).mean() < own
         low, high = (low, middle) if too_hot else (middle, high)
     return 2.0**low
 
 
-def sharpened(softmax: np.ndarray, at: float) -> np.ndarray:
-    """`[m, C]` float64, softmax(log p / T) at a temperature."""
-    logs = np.log(softmax.astype(np.float64).clip(1e-30)) / at
-    each = np.exp(logs - logs.max(axis=1, keepdims=True))
+def sharpened(logits: np.ndarray, at: float) -> np.ndarray:
+    """`[m, C]` float64, the softmax of logits at a temperature."""
+    scaled = logits.astype(np.float64) / at
+    each = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return each / each.sum(axis=1, keepdims=True)
 
 
@@ -273,9 +273,9 @@ class Study:
             of = true < self._classes
             for way, classes in told.items():
                 np.add.at(found[way], (place[of], true[of], classes[of]), 1)
-            softmax = np.asarray(jax.nn.softmax(look.logits[at]))[of]
+            logits = look.logits[at][of]
             for way, at_temperature in temperatures.items():
-                np.add.at(found[way], (place[of], true[of]), sharpened(softmax, at_temperature))
+                np.add.at(found[way], (place[of], true[of]), sharpened(logits, at_temperature))
         return found
 
     def _size(self, index: int) -> tuple[int, int]:

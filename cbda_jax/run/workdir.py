@@ -17,7 +17,7 @@ from cbda_jax.stores import AnyPath, to_path
 
 # Beside the fields: what the files that they name hold, how the run was extended, and what its
 # method set of the fields that the config left unset.
-_CONTENTS, _HISTORY, _DEFAULTS = "contents", "history", "defaults"
+_BESIDE = (_CONTENTS, _HISTORY, _DEFAULTS) = ("contents", "history", "defaults")
 
 # Runs without these are older than what their methods are now.
 _THEN = {"cbda": "cbda_predicted"}
@@ -99,8 +99,8 @@ def differences(workdir: AnyPath, config: Any) -> list[Difference]:
     """
     before, now = _recorded(workdir), _plain(config)
     unset = _unset(before)
-    contents = before.pop(_CONTENTS, {})
-    for beside in (_HISTORY, _DEFAULTS):
+    contents = before.get(_CONTENTS, {})
+    for beside in _BESIDE:
         before.pop(beside, None)
     # A data set that is declared to be evaluated on has no part in what was done.
     sets = (before.get(field) or "" for field in ("data.source", "data.target", "label_space"))
@@ -144,11 +144,11 @@ def as_begun(workdir: AnyPath, config: Any) -> Any:
     found = settled(config)
     if before.get("method") != found.method or found.method not in methods.METHODS:
         return config  # `claim` tells
-    now = methods.values(methods.get_method(found.method))
+    own, said = methods.values(methods.get_method(found.method)), flat(found)
     kept = {
         name: value
         for name, value in _unset(before).items()
-        if now[name.partition(".")[2]] != value and flat(found)[name] is None
+        if own[name.partition(".")[2]] != value and said[name] is None
     }
     found.update_from_flattened_dict(kept)
     return found if kept else config
@@ -253,7 +253,7 @@ def read_config(workdir: AnyPath) -> Any:
     config = base()
     try:
         values = dict(json.loads(path.read_text()))
-        for beside in (_CONTENTS, _HISTORY, _DEFAULTS):
+        for beside in _BESIDE:
             values.pop(beside, None)
         for name, value in values.items():
             field = field_of(name)

@@ -234,9 +234,8 @@ def class_quota(
     low, high = 0, int((have + spare).max(initial=0))
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (
-            (middle, high) if _filled(middle, have, spare).sum() <= budget else (low, middle - 1)
-        )
+        paid = _filled(middle, have, spare).sum() <= budget
+        low, high = (middle, high) if paid else (low, middle - 1)
     quota = _filled(low, have, spare)
     open_to_more = np.flatnonzero((have + quota == low) & (quota < spare))
     quota[open_to_more[: budget - int(quota.sum())]] += 1
