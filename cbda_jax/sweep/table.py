@@ -260,7 +260,12 @@ def markdown(rows: Sequence[Row], plan: Plan, title: str, images: Sequence[Path]
         "Answers: keys of a person, in all; hours: measured, or estimated at "
         "annotation.seconds_per_answer.",
     ]
-    for budget in plan.budgets or (None,):
+    begun = [budget for budget in plan.budgets if any(row.budget == budget for row in rows)]
+    # Without any, one table has the arms that need no budget, and names the others.
+    shown = begun or plan.budgets[:1] or (None,)
+    if later := [plan.words(budget) for budget in plan.budgets if budget not in shown]:
+        lines += ["", f"No run yet at {', '.join(later)}."]
+    for budget in shown:
         heading = "No budget" if budget is None else f"Budget {plan.words(budget)}"
         lines += ["", f"## {heading}", "", *_of_budget(rows, plan, budget)]
     lines += _tests(rows, plan)

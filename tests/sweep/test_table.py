@@ -127,12 +127,26 @@ def test_markdown_copes_with_missing_runs():
     assert lines["`source_only`"][:3] == ["2", "25.0 ± 5.0", "-20.0 ± 0.0"]
     assert lines["`ripu`"][:3] == ["2", "45.0 ± 5.0", ""]
     assert lines["`cbda`"][:3] == ["1", "56.0", "+6.0"]
-    # At 10 % there is only what needs no budget.
-    assert "| `source_only` | 2 |" in tables[2]
-    assert tables[2].splitlines()[-1] == "Not run yet: `ripu`, `cbda`."
+    # At 10 % there is only what needs no budget, which is in the other table.
+    assert len(tables) == 2
+    assert "\n\nNo run yet at 10 %.\n\n## Budget 5 %\n" in text
     assert "Not run yet" not in tables[1]
+
+
+def test_markdown_names_what_has_not_run():
+    at_both = [*ROWS, row("ripu", 0.1, 0, 0.6)]
+    text = table.markdown(at_both, plan("source_only", "ripu", "cbda"), "Title")
+    assert "No run yet" not in text
+    tables = text.split("## ")
+    assert "| `source_only` | 2 |" in tables[2]
+    assert tables[2].splitlines()[-1] == "Not run yet: `cbda`."
+    # A line for the other budget, and a table for what needs none.
+    bound = table.markdown(ROWS[:2], plan("source_only", "ripu"), "Title").split("## ")
+    assert len(bound) == 2
+    assert "| `source_only` | 2 |" in bound[1]
     empty = table.markdown([], plan("ripu"), "Title").split("## ")
-    assert empty[1].splitlines()[2:] == ["Not run yet: `ripu`.", ""]
+    assert len(empty) == 2
+    assert empty[1].splitlines()[2:] == ["Not run yet: `ripu`."]
 
 
 def test_paired_tests_count_the_looks():
