@@ -35,12 +35,19 @@ def get_config() -> ml_collections.ConfigDict:
         "report.gallery": 0,
     }
     sweep.arms = _arms()
-    # Beside the baseline: what asking gains with a loss that sees imbalance, too.
+    # Beside the baseline: what asking gains with a loss that sees imbalance, too, ...
     sweep.pairs = tuple(
         (name, f"ripu_{loss}")
         for loss in ("weighted", "adjusted")
         for name in sweep.arms
         if name.endswith(f"_{loss}") and name != f"ripu_{loss}"
+    )
+    sweep.pairs += (
+        # ... what balance gains beyond a rule for ties, ...
+        ("cbda", "ripu_uncertain_ties"),
+        # ... and whether a part of the labels is better than all of them, by the same loss.
+        ("cbda", "full_supervision"),
+        ("cbda_weighted", "full_supervision_weighted"),
     )
     return sweep
 
