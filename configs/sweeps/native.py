@@ -78,8 +78,10 @@ def _arms() -> dict[str, dict[str, object]]:
             "acquisition.ties": "class_balanced",
         },
         "quota_random_ties": {"method": "cbda_quota", "acquisition.ties": "random"},
-        # What ties alone do, without any balance among boundaries.
+        # What ties alone do, without any balance among boundaries: by uncertainty x weight, ...
         "ripu_uncertain_ties": {"method": "ripu", "acquisition.ties": "balanced_uncertainty"},
+        # ... and by uncertainty alone.
+        "ripu_clamped": {"method": "ripu", "acquisition.clamp_impurity": True},
         # What answers that void would take are worth elsewhere.
         "ripu_avoid_void": {"method": "ripu", "acquisition.avoid_void": True},
         # Answers used at once, by what they say that predicted classes turn out to be, ...
