@@ -45,6 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
     sweep.pairs += (
         # ... what balance gains beyond a rule for ties, ...
         ("cbda", "ripu_uncertain_ties"),
+        ("cbda", "ripu_clamped"),
         # ... and whether a part of the labels is better than all of them, by the same loss.
         ("cbda", "full_supervision"),
         ("cbda_weighted", "full_supervision_weighted"),
