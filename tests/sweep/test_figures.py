@@ -123,3 +123,14 @@ def test_arms_of_one_budget_are_left_out_of_the_curves_unless_all_are(plan):
     single = Plan(plan.config, plan.baseline, plan.arms, (0.1,), runs)
     shown = figures.score_over_budget([row(run, 0.2) for run in runs], single, "miou")
     assert {text.get_text() for text in shown.legends[0].get_texts()} == {"ripu", "da", "cb"}
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_equal_bounds_are_one_band_with_both_names(plan, seeds):
+    names = {"source_only": 0.2, "all_labels": 0.5, "all_labels_weighted": 0.5}
+    runs = [Run(arm, None, seed, None, {}, None, None) for arm in names for seed in seeds]
+    bounds = Plan(plan.config, "ripu", ("ripu", *names), plan.budgets, (*plan.runs, *runs))
+    rows = [row(run, names[run.arm]) for run in runs]
+    axes = figures.score_over_budget(rows, bounds, "miou").axes[0]
+    shown = [text.get_text() for text in axes.texts]
+    assert shown == ["source only", "all labels, all labels weighted"]
