@@ -108,15 +108,13 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
             markersize=5, linewidth=2.4 if arm == plan.baseline else 1.4, capsize=2, elinewidth=1,
         )  # fmt: skip
     # Bounds that are equal, as what all labels are whatever the loss, are one band with all names.
-    bands: dict[table.Spread, list[str]] = {}
+    bands: dict[tuple[float, float], list[str]] = {}
     for arm in bounded:
         value = _spread(rows, arm, None, key)
-        # NaN is no key: the error of a single seed.
-        same = next((v for v in bands if v.mean == value.mean and _bar(v) == _bar(value)), value)
         if value.n:
-            bands.setdefault(same, []).append(arm.replace("_", " "))
-    for value, names in bands.items():
-        _band(axes, ", ".join(names), value)
+            bands.setdefault((value.mean, _bar(value)), []).append(arm.replace("_", " "))
+    for (mean, error), names in bands.items():
+        _band(axes, ", ".join(names), 100 * mean, 100 * error)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator([plan.shown(budget) for budget in plan.budgets]))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -308,9 +306,7 @@ def _bar(value: table.Spread) -> float:
     return 0.0 if math.isnan(value.error) else value.error
 
 
-def _band(axes: Axes, name: str, value: table.Spread) -> None:
-    error = 100 * _bar(value)
-    y = 100 * value.mean
+def _band(axes: Axes, name: str, y: float, error: float) -> None:
     axes.axhspan(y - error, y + error, color=plots.GREY, alpha=0.3, linewidth=0)
     axes.axhline(y, color=plots.GREY, linewidth=1.2)
     axes.annotate(
