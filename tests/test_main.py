@@ -9,13 +9,11 @@ import signal
 import sys
 
 import numpy as np
-import orbax.checkpoint as ocp
 import processes
 import pytest
 import scenes
+import small_run
 import waiting
-
-STEPS, ROUNDS = 12, (4, 8)
 
 
 @pytest.fixture(scope="module")
@@ -23,62 +21,10 @@ def data_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
 
 
-def _flags(workdir, data_dir, *flags, config="configs/synthetic.py:method=cbda"):
-    given = [
-        *(f"--config={config}", f"--workdir={workdir}"),
-        f"--config.data.dir={data_dir}",
-        *("--config.data.source_size=(32,64)", "--config.data.target_size=(32,64)"),
-        *("--config.data.synthetic_city.source_train=6", "--config.data.synthetic_city.seed=1"),
-        *(f"--config.data.synthetic_city.target_{s}=5" for s in ("train", "val", "test")),
-        *("--config.data.source_batch=2", "--config.data.target_batch=2"),
-        f"--config.training.steps={STEPS}",
-        f"--config.acquisition.rounds={ROUNDS}",
-        *("--config.evaluation.every=6", "--config.checkpoint.every=3"),
-        *("--config.report.log_every=1", "--config.report.gallery=1"),
-        *("--config.acquisition.batch_per_device=2", "--config.evaluation.batch_per_device=2"),
-        "--config.compilation_cache=",
-        *flags,
-    ]
-    # Of a tuple that is given twice, the flag has both.
-    return [*{flag.partition("=")[0]: flag for flag in given}.values()]
-
-
-def _centres(workdir):
-    found = []
-    for path in sorted((workdir / "queries").glob("round_*.npz")):
-        with np.load(path) as log:
-            found.append(np.stack([log["image"], log["row"], log["col"]]).tolist())
-    return found
-
-
-def _start(workdir, data_dir, *flags, hold=None, devices=1, **options):
-    return processes.Fork(
-        scenes.main, _flags(workdir, data_dir, *flags, **options), hold, devices=devices
-    )
-
-
-def _run(workdir, data_dir, *flags, **options):
-    with _start(workdir, data_dir, *flags, **options) as process:
-        return waiting.finish(process)
-
-
-def _queries(workdir):
-    return [path.read_bytes() for path in sorted((workdir / "queries").glob("round_*.npz"))]
-
-
-def _result(workdir):
-    return json.loads((workdir / "result.json").read_text())
-
-
-def _losses(workdir):
-    records = [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return {r["step"]: r["loss"] for r in records if r["kind"] == "train"}
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, data_dir):
     workdir = tmp_path_factory.mktemp("unbroken") / "run"
-    done = _run(workdir, data_dir)
+    done = small_run.run(workdir, data_dir)
     assert done.returncode == 0, done.stderr
     return workdir
 
@@ -88,12 +34,12 @@ def test_a_run_leaves_everything_it_promises(data_dir, tmp_path):
     # As a user starts it, with the network of the config.
     workdir = tmp_path / "run"
     done = waiting.run(
-        [sys.executable, "-m", "cbda_jax.main", *_flags(workdir, data_dir)],
+        [sys.executable, "-m", "cbda_jax.main", *small_run.flags(workdir, data_dir)],
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert len(_queries(workdir)) == len(ROUNDS)
-    result = _result(workdir)
+    assert len(small_run.queries(workdir)) == len(small_run.ROUNDS)
+    result = small_run.result(workdir)
     assert 0 < result["evaluation"]["miou"] < 1
     assert "mIoU" in result["table"]
     assert result["table"] in done.stderr
@@ -110,7 +56,7 @@ def test_a_run_leaves_everything_it_promises(data_dir, tmp_path):
     assert result["cost"]["budget_words"] == "5 % of all pixels"
     assert result["cost"]["budget_fraction"] == 0.05
     rounds = result["rounds"]
-    assert [r["step"] for r in rounds] == list(ROUNDS)
+    assert [r["step"] for r in rounds] == list(small_run.ROUNDS)
     for number, record in enumerate(rounds, 1):
         with np.load(workdir / "queries" / f"round_{number:02d}.npz") as log:
             assert record["picked"] == len(log["row"])
@@ -126,10 +72,10 @@ def test_a_run_leaves_everything_it_promises(data_dir, tmp_path):
 def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, data_dir):
     workdir = unbroken
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
-    again = _run(workdir, data_dir)
+    again = small_run.run(workdir, data_dir)
     assert again.returncode == 0
     assert "finished; nothing to do" in again.stderr
-    other = _run(workdir, data_dir, "--config.acquisition.budget=0.1")
+    other = small_run.run(workdir, data_dir, "--config.acquisition.budget=0.1")
     assert other.returncode == 2
     assert other.stderr.strip().splitlines()[-1] == (
         f"error: {workdir} holds a run of another config (acquisition.budget: 0.05 there, 0.1 "
@@ -143,7 +89,7 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(unbroken, dat
 def _held(workdir, data_dir, folder, flags=(), **place):
     """A run that waits at a place, see `scenes.Hold`."""
     folder.mkdir()
-    with _start(workdir, data_dir, *flags, hold=scenes.Hold(folder, **place)) as process:
+    with small_run.start(workdir, data_dir, *flags, hold=scenes.Hold(folder, **place)) as process:
         waiting.until((folder / "held").exists, f"a run at {place}", children=[process])
         yield process
 
@@ -160,18 +106,18 @@ def test_killed_in_a_round_and_between_checkpoints_it_ends_the_same(unbroken, da
     # All of the second round but its queries is written then.
     _kill_at(workdir, data_dir, tmp_path / "round", file="queries/round_02")
     assert any((workdir / "gallery").glob("round_02_*.npz"))
-    assert len(_queries(workdir)) == 1
+    assert len(small_run.queries(workdir)) == 1
     # One round from the checkpoint before it, without training.
-    done = _run(workdir, data_dir, "--mode=acquire")
+    done = small_run.run(workdir, data_dir, "--mode=acquire")
     assert done.returncode == 0, done.stderr
-    assert _queries(workdir) == _queries(unbroken)
+    assert small_run.queries(workdir) == small_run.queries(unbroken)
     _kill_at(workdir, data_dir, tmp_path / "steps", step=10)
-    done = _run(workdir, data_dir)
+    done = small_run.run(workdir, data_dir)
     assert done.returncode == 0, done.stderr
     assert "going on from step" in done.stderr
-    assert _queries(workdir) == _queries(unbroken)
-    assert _result(workdir)["evaluation"] == _result(unbroken)["evaluation"]
-    assert _losses(workdir) == _losses(unbroken)
+    assert small_run.queries(workdir) == small_run.queries(unbroken)
+    assert small_run.result(workdir)["evaluation"] == small_run.result(unbroken)["evaluation"]
+    assert small_run.losses(workdir) == small_run.losses(unbroken)
 
 
 @pytest.mark.slow
@@ -179,21 +125,23 @@ def test_told_to_stop_it_saves_and_goes_on_on_other_devices(unbroken, data_dir, 
     workdir = tmp_path / "run"
     with _held(workdir, data_dir, tmp_path / "steps", step=5) as process:
         # While it lives, the workdir is its own.
-        second = _run(workdir, data_dir)
+        second = small_run.run(workdir, data_dir)
         assert second.returncode == 2
         assert f"in use by another run: process {process.pid}" in second.stderr
         process.send(signal.SIGTERM)
         (tmp_path / "steps" / "go").touch()
         assert process.end() == 75, process.errors
         step = int(re.search(r"stopped at step (\d+), which is saved", process.errors)[1])
-    assert 5 <= step < STEPS
+    assert 5 <= step < small_run.STEPS
     assert (workdir / "checkpoints" / str(step)).is_dir()
-    done = _run(workdir, data_dir, devices=2)
+    done = small_run.run(workdir, data_dir, devices=2)
     assert done.returncode == 0, done.stderr
-    assert _centres(workdir) == _centres(unbroken)
-    assert _losses(workdir).keys() == _losses(unbroken).keys()
+    assert small_run.centres(workdir) == small_run.centres(unbroken)
+    assert small_run.losses(workdir).keys() == small_run.losses(unbroken).keys()
     np.testing.assert_allclose(
-        list(_losses(workdir).values()), list(_losses(unbroken).values()), rtol=1e-4
+        list(small_run.losses(workdir).values()),
+        list(small_run.losses(unbroken).values()),
+        rtol=1e-4,
     )
 
 
@@ -202,40 +150,36 @@ def test_a_round_asked_for_early_is_kept(data_dir, tmp_path):
     workdir = tmp_path / "run"
     # Between the rounds of steps 4 and 8.
     _kill_at(workdir, data_dir, tmp_path / "steps", step=6)
-    assert len(_queries(workdir)) == 1
-    done = _run(workdir, data_dir, "--mode=acquire")
+    assert len(small_run.queries(workdir)) == 1
+    done = small_run.run(workdir, data_dir, "--mode=acquire")
     assert done.returncode == 0, done.stderr
-    asked = _queries(workdir)
+    asked = small_run.queries(workdir)
     assert len(asked) == 2
-    done = _run(workdir, data_dir)
+    done = small_run.run(workdir, data_dir)
     assert done.returncode == 0, done.stderr
-    assert _queries(workdir) == asked
-    assert [r["step"] for r in _result(workdir)["rounds"]] == list(ROUNDS)
+    assert small_run.queries(workdir) == asked
+    assert [r["step"] for r in small_run.result(workdir)["rounds"]] == list(small_run.ROUNDS)
 
 
 @pytest.mark.slow
 def test_two_devices_and_two_processes_ask_for_the_same(unbroken, data_dir, tmp_path):
-    done = _run(tmp_path / "devices", data_dir, devices=2)
+    done = small_run.run(tmp_path / "devices", data_dir, devices=2)
     assert done.returncode == 0, done.stderr
-    ended = processes.run(scenes.train, 2, _flags(tmp_path / "processes", data_dir))
+    ended = processes.run(scenes.train, 2, small_run.flags(tmp_path / "processes", data_dir))
     assert [process.status for process in ended] == [0, 0], ended
     said = "".join(process.output for process in ended)
     assert re.findall(r"^devices:.*", said, re.M) == [
         "devices: 2 of 2 CPU devices in 2 processes on 1 host"
     ]
     assert "devices: 2 of 2 CPU devices in 1 process on 1 host\n" in done.stderr
-    assert _queries(tmp_path / "processes") == _queries(tmp_path / "devices")
-    assert _centres(tmp_path / "devices") == _centres(unbroken)
+    assert small_run.queries(tmp_path / "processes") == small_run.queries(tmp_path / "devices")
+    assert small_run.centres(tmp_path / "devices") == small_run.centres(unbroken)
     for other in ("devices", "processes"):
-        losses = _losses(tmp_path / other)
-        assert losses.keys() == _losses(unbroken).keys()
+        losses = small_run.losses(tmp_path / other)
+        assert losses.keys() == small_run.losses(unbroken).keys()
         np.testing.assert_allclose(
-            list(losses.values()), list(_losses(unbroken).values()), rtol=1e-4
+            list(losses.values()), list(small_run.losses(unbroken).values()), rtol=1e-4
         )
-
-
-def _answers(workdir):
-    return [path.read_bytes() for path in sorted((workdir / "answers").glob("round_*.npz"))]
 
 
 @pytest.mark.slow
@@ -243,24 +187,24 @@ def test_people_answer_while_the_run_is_away(unbroken, data_dir, tmp_path):
     workdir = tmp_path / "run"
     oracle = "--config.annotation.oracle=people:Slow"
     for number, flags in ((1, ()), (2, ()), (2, ("--mode=acquire",))):
-        done = _run(workdir, data_dir, oracle, *flags)
+        done = small_run.run(workdir, data_dir, oracle, *flags)
         # The second round is asked for, waits, and is answered when one asks again.
         assert done.returncode == (0 if flags else 77), done.stderr
-        assert len(_queries(workdir)) == number
-        assert len(_answers(workdir)) == (number if flags else number - 1)
+        assert len(small_run.queries(workdir)) == number
+        assert len(small_run.answers(workdir)) == (number if flags else number - 1)
         if not flags:
             assert f"round {number} asks about 30 squares of 3 x 3 pixels" in done.stderr
             assert f"answer them at {workdir / 'people'}, then start the same" in done.stderr
-            assert f"stopped at step {ROUNDS[number - 1]}, which is saved" in done.stderr
+            assert f"stopped at step {small_run.ROUNDS[number - 1]}, which is saved" in done.stderr
             assert "Traceback" not in done.stderr
-    done = _run(workdir, data_dir, oracle)
+    done = small_run.run(workdir, data_dir, oracle)
     assert done.returncode == 0, done.stderr
     reference = unbroken
-    assert _queries(workdir) == _queries(reference)
-    assert _answers(workdir) == _answers(reference)
-    assert _result(workdir)["evaluation"] == _result(reference)["evaluation"]
-    assert _result(workdir)["analysis"] == _result(reference)["analysis"]
-    assert _losses(workdir) == _losses(reference)
+    assert small_run.queries(workdir) == small_run.queries(reference)
+    assert small_run.answers(workdir) == small_run.answers(reference)
+    assert small_run.result(workdir)["evaluation"] == small_run.result(reference)["evaluation"]
+    assert small_run.result(workdir)["analysis"] == small_run.result(reference)["analysis"]
+    assert small_run.losses(workdir) == small_run.losses(reference)
 
 
 @pytest.mark.slow
@@ -268,7 +212,7 @@ def test_a_workdir_without_answers_is_of_a_version_before(unbroken, data_dir, tm
     workdir = tmp_path / "run"
     shutil.copytree(unbroken, workdir)
     shutil.rmtree(workdir / "answers")
-    done = _run(workdir, data_dir)
+    done = small_run.run(workdir, data_dir)
     assert done.returncode == 2
     assert (
         done.stderr.strip()
@@ -286,10 +230,10 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
 
     workdir = unbroken
     metrics = (workdir / "metrics.jsonl").read_bytes()
-    done = _run(workdir, data_dir, "--mode=evaluate")
+    done = small_run.run(workdir, data_dir, "--mode=evaluate")
     assert done.returncode == 0, done.stderr
     assert (workdir / "metrics.jsonl").read_bytes() == metrics
-    own = workdir / "evaluations" / f"step_{STEPS}-synthetic_city-target_test"
+    own = workdir / "evaluations" / f"step_{small_run.STEPS}-synthetic_city-target_test"
     paths = sorted((own / "predictions").glob("*_pred.png"))
     assert len(paths) == 5
     known = {value for value, name in LABEL_IDS.classes.items() if name is not None}
@@ -297,7 +241,7 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
         prediction = images.decode(path.read_bytes())
         assert prediction.shape == (32, 64)
         assert set(np.unique(prediction).tolist()) <= known
-    evaluation = _result(workdir)["evaluation"]
+    evaluation = small_run.result(workdir)["evaluation"]
     assert f"{100 * evaluation['miou']:.1f}" in done.stderr
     found = json.loads((own / "evaluation.json").read_text())
     assert found["evaluation"] == evaluation
@@ -310,19 +254,21 @@ def test_evaluate_mode_writes_label_ids(unbroken, data_dir):
         "--config.data.val=synthetic_city/target_test",
         "--config.evaluation.flip=False",
     )
-    done = _run(workdir, data_dir, "--mode=evaluate", *other)
+    done = small_run.run(workdir, data_dir, "--mode=evaluate", *other)
     assert done.returncode == 0, done.stderr
     assert (
         "note: evaluated otherwise than the run (data.test: 'synthetic_city/target_test' there, "
         "'synthetic_city/target_val' now; evaluation.flip: True there, False now)"
     ) in done.stderr
     assert before == {path: path.read_bytes() for path in before}
-    (beside,) = workdir.glob(f"evaluations/step_{STEPS}-synthetic_city-target_val-????????")
+    (beside,) = workdir.glob(
+        f"evaluations/step_{small_run.STEPS}-synthetic_city-target_val-????????"
+    )
     assert len(list((beside / "predictions").glob("target_val_*_pred.png"))) == 5
     found = json.loads((beside / "evaluation.json").read_text())
     assert found["changed"]["evaluation.flip"] == [True, False]
     assert found["settings"]["evaluation.flip"] is False
-    assert _result(workdir)["evaluation"] == evaluation
+    assert small_run.result(workdir)["evaluation"] == evaluation
 
 
 EXTENDED = (
@@ -339,129 +285,56 @@ def test_a_finished_run_goes_on_and_all_before_stays(unbroken, data_dir, tmp_pat
     for folder in (workdir, killed):
         shutil.copytree(unbroken, folder)
     records = (unbroken / "metrics.jsonl").read_bytes()
-    done = _run(workdir, data_dir, *EXTENDED)
+    done = small_run.run(workdir, data_dir, *EXTENDED)
     assert done.returncode == 0, done.stderr
     assert f"{workdir}: extended at step 12, after 2 rounds (acquisition.budget: 0.05 -> " in (
         done.stderr
     )
     assert "what it came to before is kept as result_0.json" in done.stderr
     assert f"{workdir}: going on from step 12" in done.stderr
-    assert _queries(workdir)[:2] == _queries(unbroken)
-    assert _answers(workdir)[:2] == _answers(unbroken)
+    assert small_run.queries(workdir)[:2] == small_run.queries(unbroken)
+    assert small_run.answers(workdir)[:2] == small_run.answers(unbroken)
     assert (workdir / "metrics.jsonl").read_bytes().startswith(records)
     for new, old in (
         ("result_0.json", "result.json"),
         ("report/index_0.html", "report/index.html"),
     ):
         assert (workdir / new).read_bytes() == (unbroken / old).read_bytes()
-    result = _result(workdir)
+    result = small_run.result(workdir)
     assert result["evaluation"]["step"] == 18
     (entry,) = result["history"]
     assert (entry["step"], entry["rounds"]) == (12, 2)
-    assert entry["changed"]["training.steps"] == [STEPS, 18]
+    assert entry["changed"]["training.steps"] == [small_run.STEPS, 18]
     assert "How the run was extended" in (workdir / "report" / "index.html").read_text()
     # What is left of 8 % of 32 x 64 in squares of 9, once 6 an image are taken: 7 for each of 5.
     assert [r["requested"] for r in result["rounds"]] == [30, 30, 35]
-    centres = [place for asked in _centres(workdir) for place in zip(*asked, strict=True)]
+    centres = [place for asked in small_run.centres(workdir) for place in zip(*asked, strict=True)]
     assert len(centres) == 95
     for i, (image, row, col) in enumerate(centres):
         near = [c for c in centres[:i] if c[0] == image]
         assert all(max(abs(row - r), abs(col - c)) > 2 for _, r, c in near)
     # Killed as it is recorded, before what there was is put aside, and on the way: the same end.
     _kill_at(killed, data_dir, tmp_path / "recorded", file="config.json", flags=EXTENDED)
-    assert _result(killed)["evaluation"]["step"] == STEPS
+    assert small_run.result(killed)["evaluation"]["step"] == small_run.STEPS
     _kill_at(killed, data_dir, tmp_path / "aside", file="result_0", flags=EXTENDED)
     assert not (killed / "result_0.json").exists()
     # Recorded: the flag is not needed any more.
     _kill_at(killed, data_dir, tmp_path / "steps", step=16, flags=EXTENDED[1:])
     assert (killed / "result_0.json").exists()
-    done = _run(killed, data_dir, *EXTENDED)
+    done = small_run.run(killed, data_dir, *EXTENDED)
     assert done.returncode == 0, done.stderr
-    assert _queries(killed) == _queries(workdir)
-    assert _losses(killed) == _losses(workdir)
-    assert _result(killed)["evaluation"] == result["evaluation"]
-    assert len(_result(killed)["history"]) == 1
-    again = _run(killed, data_dir, *EXTENDED)
+    assert small_run.queries(killed) == small_run.queries(workdir)
+    assert small_run.losses(killed) == small_run.losses(workdir)
+    assert small_run.result(killed)["evaluation"] == result["evaluation"]
+    assert len(small_run.result(killed)["history"]) == 1
+    again = small_run.run(killed, data_dir, *EXTENDED)
     assert again.returncode == 0
     assert "finished; nothing to do" in again.stderr
 
 
 @pytest.mark.slow
-def test_a_diverging_run_stops_and_says_what_to_do(data_dir, tmp_path):
-    done = _run(tmp_path / "run", data_dir, "--config.training.learning_rate=1e38")
-    assert done.returncode == 2
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("error: training diverged: found ")
-    assert "lower training.learning_rate" in line
-    assert not (tmp_path / "run" / "checkpoints" / "3").exists()
-
-
-@pytest.mark.slow
-def test_a_quota_is_kept_and_logged(data_dir, tmp_path):
-    done = _run(tmp_path / "run", data_dir, config="configs/synthetic.py:method=cbda_quota")
-    assert done.returncode == 0, done.stderr
-    for number in (1, 2):
-        with np.load(tmp_path / "run" / "queries" / f"round_{number:02d}.npz") as log:
-            about = json.loads(str(log["header"]))
-            taken = np.bincount(log["predicted"], minlength=19)
-        assert about["quota"] == taken.tolist()
-        assert sum(about["quota"]) == about["requested"] == 30
-        assert all(q <= c for q, c in zip(about["quota"], about["candidates"], strict=True))
-
-
-def _saved(checkpoints, step):
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(checkpoints.absolute() / str(step) / "state")
-
-
-@pytest.mark.slow
-def test_the_extras_together(data_dir, tmp_path):
-    done = _run(
-        tmp_path / "run",
-        data_dir,
-        "--config.training.ema=0.9",
-        "--config.training.accumulate=2",
-        "--config.training.colour_jitter=0.5",
-        "--config.training.scale_range=(0.5, 2.0)",
-        "--config.data.source_order=rare_class",
-        "--config.evaluation.scales=(1.0, 2.0)",
-        f"--config.checkpoint.dir={tmp_path / 'elsewhere'}",
-        "--profile=2",
-    )
-    assert done.returncode == 0, done.stderr
-    state = _saved(tmp_path / "elsewhere", STEPS)
-    assert not (tmp_path / "run" / "checkpoints").exists()
-    pairs = [(leaf, state["params" + name[3:]]) for name, leaf in state.items() if "ema" in name]
-    assert pairs
-    assert not any(np.array_equal(average, last) for average, last in pairs)
-    assert "training step: " in done.stderr
-    assert list((tmp_path / "run" / "tensorboard").rglob("perfetto_trace.json.gz"))
-
-
-@pytest.mark.parametrize("asked", [True, False])
-def test_determinism_is_asked_for_before_the_backend_starts(asked, data_dir, tmp_path):
-    flags = _flags(tmp_path / "run", data_dir, f"--config.deterministic={asked}")
-    with processes.Fork(scenes.say_xla_flags, flags) as process:
-        assert process.end() == 0, process.errors
-        found = process.output
-    assert ("--xla_gpu_deterministic_ops=true" in found) == asked
-    assert asked or found == "flags: \n"
-
-
-@pytest.mark.slow
-def test_a_run_that_starts_again_after_every_round(data_dir, tmp_path):
-    done = _run(tmp_path / "run", data_dir, "--config.training.restart_each_round=True")
-    assert done.returncode == 0, done.stderr
-    state = _saved(tmp_path / "run" / "checkpoints", STEPS)
-    # The optimizer counts from the last round on; the data position from the beginning.
-    assert state["step"] == STEPS
-    counts = {int(leaf) for name, leaf in state.items() if name.endswith("count")}
-    assert counts == {STEPS - ROUNDS[-1]}
-
-
-@pytest.mark.slow
 def test_source_free_from_a_source_trained_run(unbroken, data_dir, tmp_path):
-    done = _run(
+    done = small_run.run(
         tmp_path / "run",
         data_dir,
         f"--config.pretrained={unbroken}",
@@ -469,17 +342,9 @@ def test_source_free_from_a_source_trained_run(unbroken, data_dir, tmp_path):
         "--config.data.source=gtav",  # is not there, and need not be
     )
     assert done.returncode == 0, done.stderr
-    assert len(_queries(tmp_path / "run")) == 2
-    records = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(small_run.queries(tmp_path / "run")) == 2
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    records = [json.loads(line) for line in text.splitlines()]
     trained = [r for r in records if r["kind"] == "train"]
     assert trained
     assert not any("cross_entropy_source" in r for r in trained)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["source_only", "full_supervision"])
-def test_the_bounds_hold_no_rounds(method, data_dir, tmp_path):
-    done = _run(tmp_path / "run", data_dir, config=f"configs/synthetic.py:method={method}")
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "run" / "queries").exists()
-    assert _result(tmp_path / "run")["rounds"] == []

@@ -128,7 +128,14 @@ def _arms() -> dict[str, dict[str, object]]:
         "adjusted": {"training.logit_adjustment": 1.0},
     }
     adjusted = ("ripu", "cbda", "full_supervision")
-    more = ("random_regions", "cb_small", "cbda_predicted", "quota_small", "cb_oracle")
+    more = (
+        "random_regions",
+        "ripu_clamped",
+        "cb_small",
+        "cbda_predicted",
+        "quota_small",
+        "cb_oracle",
+    )
     balanced = {
         f"{name}_{loss}": {**(asking | bounds)[name], **losses[loss]}
         for loss, names in (("weighted", (*adjusted, *more)), ("adjusted", adjusted))
