@@ -22,6 +22,8 @@ ImageSizes = Mapping[str, tuple[int, int]]
 class Queries:
     """What one round asked for, in canonical order: score descending, then image, then position.
 
+    Small rounds come one after another, each in this order.
+
     Attributes:
         round: number of the round, from 1.
         step: training step before which the round was held.
