@@ -65,6 +65,9 @@ def _arms() -> dict[str, dict[str, object]]:
     asking = {
         "random_regions": {"method": "random_regions"},
         "ripu": {"method": "ripu"},
+        # One budget for all images, without weights ...
+        "da": {"method": "da"},
+        # ... and with the paper's.
         "cbda_plain": {"method": "cbda_plain"},
         # Balanced by the predicted class; where boundaries are used up, against the weights, ...
         "cbda_predicted": {"method": "cbda_predicted"},
