@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from cbda_jax import annotation
 from cbda_jax.files import write_atomic
@@ -118,7 +118,7 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator([plan.shown(budget) for budget in plan.budgets]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FixedFormatter([plan.figure(b) for b in plan.budgets]))
     axes.set_xlabel(f"budget [{plan.shown_unit}]")
     axes.set_ylabel(_SCORES.get(key, key))
     # In the order of the lines' right ends, so that the eye finds them.

@@ -213,6 +213,8 @@ def test_files_are_written_whole(tmp_path):
 def test_budgets_that_count_answers():
     few = plan("source_only", "ripu")
     assert (few.shown(0.05), few.words(0.05)) == (5.0, "5 %")
+    # 100 pixels of 480 x 360.
+    assert few.words(100 / (480 * 360)) == "0.0579 %"
     paid = dataclasses.replace(few, unit="answers_per_image", budgets=(45,))
     assert (paid.shown(45), paid.words(45)) == (45, "45 answers per image")
     text = table.markdown(ROWS, paid, "x")
