@@ -118,7 +118,7 @@ def score_over_budget(rows: Sequence[Row], plan: Plan, key: str) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator([plan.shown(budget) for budget in plan.budgets]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FixedFormatter([plan.figure(b) for b in plan.budgets]))
+    axes.xaxis.set_major_formatter(FixedFormatter([plan.digits(b) for b in plan.budgets]))
     axes.set_xlabel(f"budget [{plan.shown_unit}]")
     axes.set_ylabel(_SCORES.get(key, key))
     # In the order of the lines' right ends, so that the eye finds them.

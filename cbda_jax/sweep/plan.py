@@ -119,13 +119,13 @@ class Plan:
         """The unit of `shown`: "% of the target's pixels", say."""
         return "% of the target's pixels" if self.unit == "pixels" else self.unit.replace("_", " ")
 
-    def figure(self, budget: float | int) -> str:
+    def digits(self, budget: float | int) -> str:
         """`shown` in digits, percent in three: 100 pixels of 480 x 360 are "0.0579"."""
         return f"{self.shown(budget):{'.3g' if self.unit == 'pixels' else 'g'}}"
 
     def words(self, budget: float | int) -> str:
         """A budget in words: "5 %", or "45 answers per image"."""
-        return f"{self.figure(budget)} {'%' if self.unit == 'pixels' else self.shown_unit}"
+        return f"{self.digits(budget)} {'%' if self.unit == 'pixels' else self.shown_unit}"
 
 
 def apart(sweep: Any) -> Any:

@@ -52,7 +52,8 @@ class Person:
 
     def leaves(self, query, key):
         """Types a key; something else is shown then."""
-        self.run("delete document.getElementById('main').dataset.ms")
+        time_of = "document.getElementById('main').dataset.ms"
+        self.run(f"delete {time_of}")
         self.key(key)
         waiting.until(
             lambda: self.run(f"(!s.task && !s.busy) || (s.ready && s.task.query !== {query})"),
@@ -60,7 +61,6 @@ class Person:
         )
         if self.run("s.task !== null"):
             # The page writes it down in the frame after the one that shows the query.
-            time_of = "document.getElementById('main').dataset.ms"
             self.ms.append(float(waiting.until(lambda: self.run(time_of), "the time of a key")))
 
     def answers(self, value):
